@@ -1,0 +1,1 @@
+//! Measurements of Tombolo beside its peers

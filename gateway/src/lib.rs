@@ -1,0 +1,1 @@
+//! The Tombolo gateway: WebRTC and WebTransport in one channel

@@ -1,0 +1,3 @@
+//! The `tombolo` binary.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! NACK, RTX, reports, feedback and keyframe requests for RTP, sans-I/O

@@ -1,0 +1,1 @@
+//! Tests of Tombolo against browsers and other stacks

@@ -1,0 +1,1 @@
+//! Wire types of every way to join a Tombolo channel

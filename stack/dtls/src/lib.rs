@@ -1,0 +1,1 @@
+//! DTLS for the Tombolo stack, sans-I/O

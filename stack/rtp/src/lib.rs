@@ -1,0 +1,1 @@
+//! RTP and RTCP views, encoders and payload formats for the Tombolo stack

@@ -1,0 +1,1 @@
+//! SRTP and SRTCP for the Tombolo stack, in place

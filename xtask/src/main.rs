@@ -1,0 +1,3 @@
+//! Development commands of the Tombolo workspace.
+
+fn main() {}
