@@ -1,1 +1,3 @@
 //! The Tombolo gateway: WebRTC and WebTransport in one channel
+
+pub mod hub;

@@ -1,0 +1,250 @@
+//! What the tasks of the gateway say to the media task, and what it says back.
+//!
+//! Everything here is plain data: ids, names, frames, and the channels on which answers come. The receiving
+//! half of every queue that the media task fills is bounded, and the media task never waits on one.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot, watch};
+use tombolo_signaling::message::{CodecName, MediaKind, TransportKind};
+use tombolo_signaling::name::Name;
+
+/// A participant's number, unique while the gateway runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ParticipantId(pub u64);
+
+/// A track's number, unique while the gateway runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TrackId(pub u64);
+
+/// A subscription's number, unique while the gateway runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SubscriptionId(pub u64);
+
+/// The members of a channel and what they publish, oldest first.
+pub type Roster = Arc<Vec<Member>>;
+
+/// A member of a channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Who.
+    pub participant: ParticipantId,
+    /// The name, unique in the channel.
+    pub name: Name,
+    /// How the member is connected.
+    pub transport: TransportKind,
+    /// What the member publishes, oldest first.
+    pub tracks: Vec<MemberTrack>,
+}
+
+/// What a member publishes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberTrack {
+    /// Which.
+    pub track: TrackId,
+    /// What the publisher calls it.
+    pub label: String,
+    /// Sound or picture.
+    pub kind: MediaKind,
+    /// How it is encoded.
+    pub codec: CodecName,
+    /// Its layers, lowest bit rate first; never empty.
+    pub layers: Vec<LayerInfo>,
+}
+
+/// What a task asks of the media task.
+#[derive(Debug)]
+pub enum Command {
+    /// Enters a channel.
+    Join {
+        /// The channel.
+        channel: Name,
+        /// The wished name; `None` lets the gateway make one.
+        name: Option<Name>,
+        /// How the participant is connected.
+        transport: TransportKind,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<Joined, JoinError>>,
+    },
+    /// Leaves, with everything the participant publishes and watches.
+    Leave {
+        /// Who.
+        participant: ParticipantId,
+    },
+    /// Publishes a track in the form of frames.
+    Publish {
+        /// Who.
+        participant: ParticipantId,
+        /// What.
+        track: FrameTrack,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<TrackId, PublishError>>,
+    },
+    /// Ends a track.
+    Unpublish {
+        /// Which.
+        track: TrackId,
+    },
+    /// One frame of a track that was published with [`Command::Publish`].
+    PushFrame {
+        /// Which track.
+        track: TrackId,
+        /// Which of its layers, counted as in [`FrameTrack::layers`].
+        layer: usize,
+        /// The frame.
+        frame: Frame,
+    },
+    /// Starts to deliver a track's layer in the form of frames, from a keyframe on.
+    Subscribe {
+        /// Who watches.
+        participant: ParticipantId,
+        /// What.
+        track: TrackId,
+        /// Which layer.
+        layer: usize,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<Subscribed, SubscribeError>>,
+    },
+    /// Ends a subscription.
+    Unsubscribe {
+        /// Which.
+        subscription: SubscriptionId,
+    },
+    /// Gives up what is queued of a subscription: it goes on with the next keyframe, which is asked for.
+    Resync {
+        /// Which.
+        subscription: SubscriptionId,
+    },
+}
+
+/// A participant as the media task knows it.
+#[derive(Debug)]
+pub struct Joined {
+    /// The participant.
+    pub participant: ParticipantId,
+    /// The name in the channel.
+    pub name: Name,
+    /// Everybody else in the channel, and what they publish.
+    pub roster: watch::Receiver<Roster>,
+    /// What the participant is asked to do as a publisher.
+    pub demands: mpsc::Receiver<Demand>,
+}
+
+/// What a publisher is asked to do. A full queue drops the oldest wish's repetition, not the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Demand {
+    /// Make a keyframe now.
+    Keyframe {
+        /// Of which track.
+        track: TrackId,
+        /// Of which layer.
+        layer: usize,
+    },
+    /// Somebody wants the layer, or nobody does any more.
+    Wanted {
+        /// Which track.
+        track: TrackId,
+        /// Which layer.
+        layer: usize,
+        /// Whether somebody wants it.
+        wanted: bool,
+    },
+}
+
+/// A track that comes as frames.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FrameTrack {
+    /// What the publisher calls it.
+    pub label: String,
+    /// Sound or picture.
+    pub kind: MediaKind,
+    /// How it is encoded.
+    pub codec: CodecName,
+    /// Its layers, lowest bit rate first; never empty.
+    pub layers: Vec<LayerInfo>,
+}
+
+/// One layer of a track: an encoding of the same source.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LayerInfo {
+    /// The name of the layer: a `rid` on the RTP side.
+    pub name: String,
+    /// Width in pixels, where known.
+    pub width: Option<u32>,
+    /// Height in pixels, where known.
+    pub height: Option<u32>,
+}
+
+/// One encoded picture, or one packet of sound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Presentation time in microseconds on the publisher's media clock.
+    pub media_time_us: u64,
+    /// Whether a decoder can start here.
+    pub keyframe: bool,
+    /// H.264 as Annex-B byte stream, VP8 and Opus as they are.
+    pub data: Bytes,
+    /// When the frame was whole at the gateway.
+    pub arrival: Instant,
+}
+
+/// A running subscription.
+#[derive(Debug)]
+pub struct Subscribed {
+    /// The subscription.
+    pub subscription: SubscriptionId,
+    /// The frames. Ends when the track does. When the reader is too slow the queue loses whole groups of
+    /// pictures, never a frame in the middle of one.
+    pub frames: mpsc::Receiver<Frame>,
+}
+
+/// Why a participant cannot enter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// Somebody in the channel has the name.
+    #[error("the name is taken in this channel")]
+    NameTaken,
+    /// The channel has as many members as it may.
+    #[error("the channel is full")]
+    ChannelFull,
+    /// The gateway has as many channels as it may.
+    #[error("the gateway is full")]
+    GatewayFull,
+    /// The gateway is stopping.
+    #[error("the gateway is stopping")]
+    Stopping,
+}
+
+/// Why a track cannot be published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The participant publishes as many tracks as it may, or the track has too many layers or none.
+    #[error("too many tracks or layers")]
+    Limit,
+    /// The participant is not in a channel.
+    #[error("not in a channel")]
+    NotJoined,
+    /// The gateway is stopping.
+    #[error("the gateway is stopping")]
+    Stopping,
+}
+
+/// Why a track cannot be watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SubscribeError {
+    /// There is no such track or layer in the participant's channel.
+    #[error("no such track")]
+    UnknownTrack,
+    /// The participant watches as many tracks as it may.
+    #[error("too many subscriptions")]
+    Limit,
+    /// The gateway is stopping.
+    #[error("the gateway is stopping")]
+    Stopping,
+}

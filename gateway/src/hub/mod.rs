@@ -1,0 +1,3 @@
+//! The media task: the one task that owns the routing core and everything that needs it at packet rate.
+
+pub mod messages;
