@@ -219,9 +219,7 @@ impl Config {
             listen: options.listen.unwrap_or(Self::DEFAULT_LISTEN),
             public_addresses: options.public_address.unwrap_or_default(),
             tls,
-            channel: options
-                .channel
-                .unwrap_or_else(|| "demo".parse().expect("invariant: a valid name")),
+            channel: options.channel.unwrap_or_else(|| "demo".parse().expect("invariant: a valid name")),
             max_channels: limit("max-channels", options.max_channels, 1000)?,
             max_participants: limit("max-participants", options.max_participants, 200)?,
             max_message_bytes: limit("max-message-bytes", options.max_message_bytes, 256 * 1024)?,

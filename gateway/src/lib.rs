@@ -1,3 +1,5 @@
 //! The Tombolo gateway: WebRTC and WebTransport in one channel
 
+pub mod config;
 pub mod hub;
+pub mod rtc;

@@ -12,6 +12,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tombolo_signaling::message::{CodecName, MediaKind, TransportKind};
 use tombolo_signaling::name::Name;
 
+use crate::rtc::command::RtcCommand;
+
 /// A participant's number, unique while the gateway runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ParticipantId(pub u64);
@@ -112,6 +114,15 @@ pub enum Command {
     Unsubscribe {
         /// Which.
         subscription: SubscriptionId,
+    },
+    /// Something of the WebRTC legs.
+    Rtc(RtcCommand),
+    /// Watches who is in a channel, without entering it. An unknown channel is an empty one.
+    Observe {
+        /// The channel.
+        channel: Name,
+        /// Where the answer goes.
+        reply: oneshot::Sender<watch::Receiver<Roster>>,
     },
     /// Gives up what is queued of a subscription: it goes on with the next keyframe, which is asked for.
     Resync {
