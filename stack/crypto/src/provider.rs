@@ -1,0 +1,50 @@
+//! The struct that a protocol crate is configured with.
+
+use std::fmt;
+
+use crate::{
+    AeadAlgorithm, AeadKey, AuthError, CryptoError, CtrKey, Digest, HashAlgorithm, HashContext, KeyExchange,
+    KeyExchangeGroup, MacKey, SignatureScheme, Signer,
+};
+
+/// A source of randomness that is passed to the operations that need some.
+pub type RandomSource<'a> = &'a mut tombolo_net::Rng;
+
+/// The primitives of one backend, as plain functions. `Copy`, so a config holds it by value.
+///
+/// The default is [`crate::ring::provider`].
+#[derive(Clone, Copy)]
+pub struct CryptoProvider {
+    /// The backend's name, for logs and figures.
+    pub name: &'static str,
+    /// Keys an AEAD. The key has the length of the algorithm.
+    pub aead: fn(AeadAlgorithm, key: &[u8]) -> Result<Box<dyn AeadKey>, CryptoError>,
+    /// Keys AES-CTR: 16 or 32 bytes.
+    pub aes_ctr: fn(key: &[u8]) -> Result<Box<dyn CtrKey>, CryptoError>,
+    /// Keys HMAC-SHA1: any length.
+    pub hmac_sha1: fn(key: &[u8]) -> Box<dyn MacKey>,
+    /// Starts a hash.
+    pub hash: fn(HashAlgorithm) -> Result<Box<dyn HashContext>, CryptoError>,
+    /// One-shot HMAC over the concatenation of the parts, for TLS PRFs.
+    pub hmac: fn(HashAlgorithm, key: &[u8], parts: &[&[u8]]) -> Result<Digest, CryptoError>,
+    /// An ephemeral key pair. Backends whose library insists on the operating system's randomness ignore the source.
+    pub key_exchange: fn(KeyExchangeGroup, RandomSource<'_>) -> Result<Box<dyn KeyExchange>, CryptoError>,
+    /// A signer from a PKCS#8 private key.
+    pub signer: fn(pkcs8_der: &[u8]) -> Result<Box<dyn Signer>, CryptoError>,
+    /// Verifies `signature` over `message` with the raw public key of a certificate: the contents of the
+    /// SubjectPublicKeyInfo's BIT STRING (an uncompressed point, an RSAPublicKey, or 32 bytes for Ed25519).
+    pub verify:
+        fn(SignatureScheme, public_key: &[u8], message: &[u8], signature: &[u8]) -> Result<(), AuthError>,
+}
+
+impl Default for CryptoProvider {
+    fn default() -> Self {
+        crate::ring::provider()
+    }
+}
+
+impl fmt::Debug for CryptoProvider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CryptoProvider({})", self.name)
+    }
+}

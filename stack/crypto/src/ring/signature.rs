@@ -1,0 +1,60 @@
+use ring::rand::SystemRandom;
+use ring::signature::{
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1, ED25519, EcdsaKeyPair,
+    Ed25519KeyPair, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey, VerificationAlgorithm,
+};
+
+use crate::{AuthError, CryptoError, SignatureScheme, Signer};
+
+enum KeyPair {
+    P256(EcdsaKeyPair),
+    Ed25519(Ed25519KeyPair),
+}
+
+struct RingSigner {
+    key: KeyPair,
+    random: SystemRandom,
+}
+
+impl Signer for RingSigner {
+    fn scheme(&self) -> SignatureScheme {
+        match self.key {
+            KeyPair::P256(_) => SignatureScheme::EcdsaSecp256r1Sha256,
+            KeyPair::Ed25519(_) => SignatureScheme::Ed25519,
+        }
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, CryptoError> {
+        match &self.key {
+            KeyPair::P256(key) => {
+                let signature = key.sign(&self.random, message).map_err(|_| CryptoError::NoRandomness)?;
+                Ok(signature.as_ref().to_vec())
+            }
+            KeyPair::Ed25519(key) => Ok(key.sign(message).as_ref().to_vec()),
+        }
+    }
+}
+
+pub(super) fn signer(pkcs8_der: &[u8]) -> Result<Box<dyn Signer>, CryptoError> {
+    let random = SystemRandom::new();
+    let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, pkcs8_der, &random)
+        .map(KeyPair::P256)
+        .or_else(|_| Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8_der).map(KeyPair::Ed25519))
+        .map_err(|_| CryptoError::Malformed)?;
+    Ok(Box::new(RingSigner { key, random }))
+}
+
+pub(super) fn verify(
+    scheme: SignatureScheme,
+    public_key: &[u8],
+    message: &[u8],
+    signature: &[u8],
+) -> Result<(), AuthError> {
+    let algorithm: &dyn VerificationAlgorithm = match scheme {
+        SignatureScheme::EcdsaSecp256r1Sha256 => &ECDSA_P256_SHA256_ASN1,
+        SignatureScheme::EcdsaSecp384r1Sha384 => &ECDSA_P384_SHA384_ASN1,
+        SignatureScheme::RsaPkcs1Sha256 => &RSA_PKCS1_2048_8192_SHA256,
+        SignatureScheme::Ed25519 => &ED25519,
+    };
+    UnparsedPublicKey::new(algorithm, public_key).verify(message, signature).map_err(|_| AuthError)
+}

@@ -1,0 +1,31 @@
+//! The pure-Rust backend: RustCrypto and dalek.
+//!
+//! It needs no C compiler and takes all its randomness from the [`crate::RandomSource`]; signatures are those of
+//! RFC 6979. The same seed gives the same handshake, byte for byte. It leaves out ChaCha20-Poly1305, P-384, RSA
+//! and Ed25519.
+
+mod aead;
+mod hash;
+mod key_exchange;
+mod signature;
+mod symmetric;
+
+pub(crate) use symmetric::{aes_ctr, hmac_sha1};
+
+use crate::CryptoProvider;
+
+/// The provider of this backend.
+#[must_use]
+pub fn provider() -> CryptoProvider {
+    CryptoProvider {
+        name: "rust_crypto",
+        aead: aead::aead,
+        aes_ctr,
+        hmac_sha1,
+        hash: hash::hash,
+        hmac: hash::hmac,
+        key_exchange: key_exchange::key_exchange,
+        signer: signature::signer,
+        verify: signature::verify,
+    }
+}

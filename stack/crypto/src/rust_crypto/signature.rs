@@ -1,0 +1,41 @@
+use p256::ecdsa::signature::{Signer as _, Verifier as _};
+use p256::ecdsa::{DerSignature, SigningKey, VerifyingKey};
+use p256::pkcs8::DecodePrivateKey;
+
+use crate::{AuthError, CryptoError, SignatureScheme, Signer};
+
+struct P256Signer(SigningKey);
+
+impl Signer for P256Signer {
+    fn scheme(&self) -> SignatureScheme {
+        SignatureScheme::EcdsaSecp256r1Sha256
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, CryptoError> {
+        let signature: DerSignature = self.0.try_sign(message).map_err(|_| CryptoError::Malformed)?;
+        Ok(signature.as_bytes().to_vec())
+    }
+}
+
+pub(super) fn signer(pkcs8_der: &[u8]) -> Result<Box<dyn Signer>, CryptoError> {
+    let key = SigningKey::from_pkcs8_der(pkcs8_der).map_err(|_| CryptoError::Malformed)?;
+    Ok(Box::new(P256Signer(key)))
+}
+
+pub(super) fn verify(
+    scheme: SignatureScheme,
+    public_key: &[u8],
+    message: &[u8],
+    signature: &[u8],
+) -> Result<(), AuthError> {
+    match scheme {
+        SignatureScheme::EcdsaSecp256r1Sha256 => {
+            let key = VerifyingKey::from_sec1_bytes(public_key).map_err(|_| AuthError)?;
+            let signature = DerSignature::try_from(signature).map_err(|_| AuthError)?;
+            key.verify(message, &signature).map_err(|_| AuthError)
+        }
+        SignatureScheme::EcdsaSecp384r1Sha384
+        | SignatureScheme::RsaPkcs1Sha256
+        | SignatureScheme::Ed25519 => Err(AuthError),
+    }
+}
