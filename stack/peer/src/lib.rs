@@ -1,1 +1,3 @@
 //! A sans-I/O WebRTC PeerConnection
+
+pub mod sdp;
