@@ -59,7 +59,8 @@ fn read_rtp(media: &mut Media, line: u32, name: &str, value: &str) -> Result<(),
             media.fmtps.push(At { line, value: (payload_type, parameters.trim().to_owned()) });
         }
         "rtcp-fb" => {
-            let (payload_type, kind) = value.split_once(char::is_whitespace).ok_or(SdpReason::RtcpFeedback)?;
+            let (payload_type, kind) =
+                value.split_once(char::is_whitespace).ok_or(SdpReason::RtcpFeedback)?;
             let payload_type = match payload_type {
                 "*" => None,
                 number => Some(number.parse().map_err(|_| SdpReason::RtcpFeedback)?),

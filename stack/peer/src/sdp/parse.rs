@@ -107,8 +107,10 @@ impl Parser {
         let Some(media) = self.sdp.media.last_mut() else {
             return self.session_attribute(line.number, name, value);
         };
-        let read = transport_attributes::read(&mut media.transport, line.number, name, value)
-            .and_then(|known| if known { Ok(()) } else { media_attributes::read(media, line.number, name, value) });
+        let read =
+            transport_attributes::read(&mut media.transport, line.number, name, value).and_then(|known| {
+                if known { Ok(()) } else { media_attributes::read(media, line.number, name, value) }
+            });
         read.map_err(|reason| SdpError::new(line.number, reason))
     }
 
@@ -147,7 +149,8 @@ impl Parser {
                 return Err(SdpError::new(mid.line, SdpReason::DuplicateMid));
             }
         }
-        let bundles: Vec<_> = self.sdp.groups.iter().filter(|group| group.value.semantics == "BUNDLE").collect();
+        let bundles: Vec<_> =
+            self.sdp.groups.iter().filter(|group| group.value.semantics == "BUNDLE").collect();
         for (index, group) in bundles.iter().enumerate() {
             let taken = |mid: &String| bundles[..index].iter().any(|other| other.value.mids.contains(mid));
             if group.value.mids.iter().any(taken) {

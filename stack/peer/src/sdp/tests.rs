@@ -117,7 +117,8 @@ fn sdp_11_mids_and_groups() {
 /// The odd forms that deployed peers write.
 #[test]
 fn odd_forms_are_read() {
-    let simulcast = |line: &str| with_media(line).unwrap().media[0].simulcast.clone().unwrap().value.to_string();
+    let simulcast =
+        |line: &str| with_media(line).unwrap().media[0].simulcast.clone().unwrap().value.to_string();
     assert_eq!(simulcast("a=simulcast: recv 1;2;3\n"), "recv 1;2;3");
     assert_eq!(simulcast("a=simulcast:recv q;h;f \n"), "recv q;h;f");
     assert_eq!(simulcast("a=simulcast: recv rid=1;2\n"), "recv 1;2");
@@ -182,7 +183,8 @@ fn the_corpus_survives_a_round_trip() {
         let first = SessionDescription::offer(&text).unwrap_or_else(|error| panic!("{path:?}: {error}"));
         let mut again = SessionDescription::offer(&first.to_string()).unwrap();
         // Feedback is written grouped by payload type, and orphans of `m=` have no place to stand.
-        let listed = |media: &Media, number: u8| media.rtpmaps.iter().any(|map| map.value.payload_type == number);
+        let listed =
+            |media: &Media, number: u8| media.rtpmaps.iter().any(|map| map.value.payload_type == number);
         let mut expected = first.sdp.clone();
         for media in expected.media.iter_mut().chain(&mut again.sdp.media) {
             let mapped: Vec<_> = (0..=127).filter(|&number| listed(media, number)).collect();

@@ -2,7 +2,9 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::model::{FingerprintLine, Media, Sdp, SectionKind, Setup, Simulcast, SimulcastRid, TransportAttributes};
+use super::model::{
+    FingerprintLine, Media, Sdp, SectionKind, Setup, Simulcast, SimulcastRid, TransportAttributes,
+};
 
 impl Display for Sdp {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -157,7 +159,8 @@ impl Media {
                 write!(f, "/{}", map.channels)?;
             }
             f.write_str("\r\n")?;
-            for (_, kind) in self.feedback.iter().map(|at| &at.value).filter(|at| at.0 == Some(payload_type)) {
+            for (_, kind) in self.feedback.iter().map(|at| &at.value).filter(|at| at.0 == Some(payload_type))
+            {
                 write!(f, "a=rtcp-fb:{payload_type} {kind}\r\n")?;
             }
             for (_, parameters) in self.fmtps.iter().map(|at| &at.value).filter(|at| at.0 == payload_type) {
