@@ -2,4 +2,5 @@
 
 pub mod config;
 pub mod hub;
+pub mod port;
 pub mod rtc;
