@@ -156,9 +156,7 @@ impl Shared {
     /// The destination as this socket's address family wants it.
     fn destination(&self, remote: SocketAddr) -> SocketAddr {
         match (self.local, remote.ip()) {
-            (SocketAddr::V6(_), IpAddr::V4(ip)) => {
-                SocketAddr::new(ip.to_ipv6_mapped().into(), remote.port())
-            }
+            (SocketAddr::V6(_), IpAddr::V4(ip)) => SocketAddr::new(ip.to_ipv6_mapped().into(), remote.port()),
             _ => remote,
         }
     }
