@@ -1,1 +1,19 @@
-//! NACK, RTX, reports, feedback and keyframe requests for RTP, sans-I/O
+//! What stands between RTP streams and a useful call: retransmission, reports, feedback, keyframe requests.
+//!
+//! Each feature is a folder with plain structs, one per stream or per transport, that can be used alone. None has
+//! a clock or a socket: the owner passes `now`, hands in packets, and asks for RTCP to send with the
+//! `write_…` calls, which append to a buffer. Nothing is allocated per packet once a stream is warm, and every
+//! structure states its bound.
+//!
+//! | module | what | RFC |
+//! |---|---|---|
+//! | [`nack`] | asking for lost packets and answering | 4585 |
+//! | [`rtx`] | retransmissions on a stream of their own | 4588 |
+
+pub mod nack;
+pub mod report;
+pub mod rtx;
+pub mod twcc;
+
+#[cfg(test)]
+mod test_clock;
