@@ -9,7 +9,11 @@
 //! |---|---|---|
 //! | [`nack`] | asking for lost packets and answering | 4585 |
 //! | [`rtx`] | retransmissions on a stream of their own | 4588 |
+//! | [`report`] | sender and receiver reports, round trip, one media clock for sound and picture | 3550 |
+//! | [`twcc`] | transport-wide feedback, from which the sender estimates bandwidth | draft-holmer-rmcat-transport-wide-cc-extensions-01 |
+//! | [`keyframe`] | asking for keyframes and being asked | 4585, 5104 |
 
+pub mod keyframe;
 pub mod nack;
 pub mod report;
 pub mod rtx;

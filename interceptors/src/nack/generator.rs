@@ -211,7 +211,9 @@ impl Generator {
             if named == due.len() {
                 break;
             }
-            if Self::due_at(&self.config, highest, missing) <= now && missing.requests < self.config.max_requests {
+            if Self::due_at(&self.config, highest, missing) <= now
+                && missing.requests < self.config.max_requests
+            {
                 due[named] = missing.seq.wire();
                 named += 1;
                 missing.requests += 1;

@@ -256,11 +256,7 @@ mod tests {
         let config = ResponderConfig::default().burst_bytes(1000).share_percent(50);
         let (mut responder, cache) = sender(config, 200);
         let all = |responder: &mut Responder, ms| {
-            (0..200)
-                .filter(|&n| {
-                    responder.resend(at(ms), nth(n), &cache, Vec::len).is_ok()
-                })
-                .count()
+            (0..200).filter(|&n| responder.resend(at(ms), nth(n), &cache, Vec::len).is_ok()).count()
         };
         assert_eq!(all(&mut responder, 1), 10, "the burst");
         assert_eq!(all(&mut responder, 500), 0, "nothing is earned by waiting");

@@ -251,7 +251,8 @@ impl ClockMap {
         if arrival_us < expected_us {
             self.earliest = Some((ticks, arrival_us));
         }
-        if self.window_start.is_some_and(|start| arrival.saturating_duration_since(start) >= FALLBACK_WINDOW) {
+        if self.window_start.is_some_and(|start| arrival.saturating_duration_since(start) >= FALLBACK_WINDOW)
+        {
             if let Some((ticks, us)) = self.earliest {
                 self.change_line(self.nominal(ticks, us));
             }
@@ -289,7 +290,7 @@ impl ClockMap {
         }
         let slope = if variance > 0.0 { covariance / variance } else { nominal };
         let us_per_tick = slope.clamp(nominal * (1.0 - MAX_DRIFT), nominal * (1.0 + MAX_DRIFT));
-        let fitted_us = mean_y + (( ticks - first_ticks) as f64 - mean_x) * us_per_tick;
+        let fitted_us = mean_y + ((ticks - first_ticks) as f64 - mean_x) * us_per_tick;
         Line { ticks, us: first_us + fitted_us.round() as i64, us_per_tick }
     }
 }
@@ -297,7 +298,6 @@ impl ClockMap {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use rand_core::Rng as _;
     use tombolo_net::Seed;
 
     use super::*;
@@ -368,7 +368,10 @@ mod tests {
         }
         let us = 35_000_000;
         let error = map.media_time(stamp(us)).unwrap() - us;
-        assert!(error.abs() < 500, "{error} µs off, 6 s after the last report; the nominal rate would be 1200 off");
+        assert!(
+            error.abs() < 500,
+            "{error} µs off, 6 s after the last report; the nominal rate would be 1200 off"
+        );
     }
 
     #[test]

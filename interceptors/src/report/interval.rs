@@ -79,8 +79,7 @@ impl Interval {
     /// A timer whose first report is due within half the usual time (RFC 3550 §6.2).
     #[must_use]
     pub fn new(config: IntervalConfig, rng: Rng, now: Instant, members: Members) -> Self {
-        let mut interval =
-            Self { config, rng, average_size_bytes: 128.0, next: None, initial: true };
+        let mut interval = Self { config, rng, average_size_bytes: 128.0, next: None, initial: true };
         interval.schedule(now, members);
         interval
     }
@@ -213,7 +212,8 @@ mod tests {
 
     #[test]
     fn the_same_seed_draws_the_same_times() {
-        let (mut a, mut b) = (interval(IntervalConfig::default(), CALL), interval(IntervalConfig::default(), CALL));
+        let (mut a, mut b) =
+            (interval(IntervalConfig::default(), CALL), interval(IntervalConfig::default(), CALL));
         for _ in 0..10 {
             a.schedule(at(0), CALL);
             b.schedule(at(0), CALL);

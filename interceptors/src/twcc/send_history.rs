@@ -75,7 +75,7 @@ impl Delivered {
 
     fn add(&mut self, arrival_us: i64, bytes: u32) {
         let elapsed = arrival_us - self.start_us;
-        if elapsed >= Self::WINDOW_US || elapsed < -Self::WINDOW_US {
+        if !(-Self::WINDOW_US..Self::WINDOW_US).contains(&elapsed) {
             if self.bytes > 0 && elapsed > 0 {
                 let time = Duration::from_micros(elapsed.unsigned_abs());
                 self.bitrate = Some(Bitrate::from_bytes_in(self.bytes, time));
@@ -195,7 +195,11 @@ mod tests {
     use super::*;
     use crate::test_clock::at;
 
-    fn tell(history: &mut SendHistory, base: u16, arrivals_ms: &[Option<u64>]) -> (Summary, Vec<PacketResult>) {
+    fn tell(
+        history: &mut SendHistory,
+        base: u16,
+        arrivals_ms: &[Option<u64>],
+    ) -> (Summary, Vec<PacketResult>) {
         let arrivals = arrivals_ms.iter().map(|ms| ms.map(Duration::from_millis));
         let mut out = Vec::new();
         write_transport_feedback(&mut out, (Ssrc(1), Ssrc(2)), 0, SeqNo(base), arrivals, 1200);
@@ -214,7 +218,10 @@ mod tests {
         let (summary, results) = tell(&mut history, 65534, &[Some(70), None, Some(90)]);
         assert_eq!(summary, Summary { acked: 2, lost: 1, acked_bytes: 202, unknown: 0 });
         assert_eq!(results[1].arrival_us, None);
-        assert_eq!((results[2].sent, results[2].size_bytes, results[2].arrival_us), (at(2), 102, Some(90_000)));
+        assert_eq!(
+            (results[2].sent, results[2].size_bytes, results[2].arrival_us),
+            (at(2), 102, Some(90_000))
+        );
         assert_eq!(results[2].seq, results[0].seq.next().next());
 
         let (summary, results) = tell(&mut history, 65535, &[Some(95), Some(90), Some(96)]);
@@ -254,8 +261,7 @@ mod tests {
         }
         for round in 0..20_u64 {
             // One in ten is lost; the rest arrive at 1 packet a ms: 9 Mb/s.
-            let arrivals: Vec<_> =
-                (0..50).map(|n| (n % 10 != 3).then_some(500 + round * 50 + n)).collect();
+            let arrivals: Vec<_> = (0..50).map(|n| (n % 10 != 3).then_some(500 + round * 50 + n)).collect();
             tell(&mut history, (round * 50) as u16, &arrivals);
         }
         assert!((history.loss_fraction() - 0.1).abs() < 0.001);
