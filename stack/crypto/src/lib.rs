@@ -28,6 +28,6 @@ pub use error::{AuthError, CryptoError};
 pub use hash::{Digest, HashAlgorithm, HashContext};
 pub use key_exchange::{KeyExchange, KeyExchangeGroup, SharedSecret};
 pub use mac::MacKey;
-pub use provider::{CryptoProvider, RandomSource};
+pub use provider::{CryptoProvider, HmacFn, Made, RandomSource, VerifyFn};
 pub use signature::{SignatureScheme, Signer};
 pub use stream::CtrKey;

@@ -10,6 +10,16 @@ use crate::{
 /// A source of randomness that is passed to the operations that need some.
 pub type RandomSource<'a> = &'a mut tombolo_net::Rng;
 
+/// What a constructor of a provider returns.
+pub type Made<T> = Result<Box<T>, CryptoError>;
+
+/// A one-shot HMAC.
+pub type HmacFn = fn(HashAlgorithm, key: &[u8], parts: &[&[u8]]) -> Result<Digest, CryptoError>;
+
+/// The verification of a signature.
+pub type VerifyFn =
+    fn(SignatureScheme, public_key: &[u8], message: &[u8], signature: &[u8]) -> Result<(), AuthError>;
+
 /// The primitives of one backend, as plain functions. `Copy`, so a config holds it by value.
 ///
 /// The default is [`crate::ring::provider`].
@@ -18,23 +28,22 @@ pub struct CryptoProvider {
     /// The backend's name, for logs and figures.
     pub name: &'static str,
     /// Keys an AEAD. The key has the length of the algorithm.
-    pub aead: fn(AeadAlgorithm, key: &[u8]) -> Result<Box<dyn AeadKey>, CryptoError>,
+    pub aead: fn(AeadAlgorithm, key: &[u8]) -> Made<dyn AeadKey>,
     /// Keys AES-CTR: 16 or 32 bytes.
-    pub aes_ctr: fn(key: &[u8]) -> Result<Box<dyn CtrKey>, CryptoError>,
+    pub aes_ctr: fn(key: &[u8]) -> Made<dyn CtrKey>,
     /// Keys HMAC-SHA1: any length.
     pub hmac_sha1: fn(key: &[u8]) -> Box<dyn MacKey>,
     /// Starts a hash.
-    pub hash: fn(HashAlgorithm) -> Result<Box<dyn HashContext>, CryptoError>,
+    pub hash: fn(HashAlgorithm) -> Made<dyn HashContext>,
     /// One-shot HMAC over the concatenation of the parts, for TLS PRFs.
-    pub hmac: fn(HashAlgorithm, key: &[u8], parts: &[&[u8]]) -> Result<Digest, CryptoError>,
+    pub hmac: HmacFn,
     /// An ephemeral key pair. Backends whose library insists on the operating system's randomness ignore the source.
-    pub key_exchange: fn(KeyExchangeGroup, RandomSource<'_>) -> Result<Box<dyn KeyExchange>, CryptoError>,
+    pub key_exchange: fn(KeyExchangeGroup, RandomSource<'_>) -> Made<dyn KeyExchange>,
     /// A signer from a PKCS#8 private key.
-    pub signer: fn(pkcs8_der: &[u8]) -> Result<Box<dyn Signer>, CryptoError>,
+    pub signer: fn(pkcs8_der: &[u8]) -> Made<dyn Signer>,
     /// Verifies `signature` over `message` with the raw public key of a certificate: the contents of the
     /// SubjectPublicKeyInfo's BIT STRING (an uncompressed point, an RSAPublicKey, or 32 bytes for Ed25519).
-    pub verify:
-        fn(SignatureScheme, public_key: &[u8], message: &[u8], signature: &[u8]) -> Result<(), AuthError>,
+    pub verify: VerifyFn,
 }
 
 impl Default for CryptoProvider {
