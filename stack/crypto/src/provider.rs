@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use zeroize::Zeroizing;
+
 use crate::{
     AeadAlgorithm, AeadKey, AuthError, CryptoError, CtrKey, Digest, HashAlgorithm, HashContext, KeyExchange,
     KeyExchangeGroup, MacKey, SignatureScheme, Signer,
@@ -39,11 +41,15 @@ pub struct CryptoProvider {
     pub hmac: HmacFn,
     /// An ephemeral key pair. Backends whose library insists on the operating system's randomness ignore the source.
     pub key_exchange: fn(KeyExchangeGroup, RandomSource<'_>) -> Made<dyn KeyExchange>,
-    /// A signer from a PKCS#8 private key.
+    /// A fresh P-256 signing key as PKCS#8. The same remark on the source.
+    pub generate_key: fn(RandomSource<'_>) -> Result<Zeroizing<Vec<u8>>, CryptoError>,
+    /// A signer from a PKCS#8 private key: P-256 at least.
     pub signer: fn(pkcs8_der: &[u8]) -> Made<dyn Signer>,
     /// Verifies `signature` over `message` with the raw public key of a certificate: the contents of the
     /// SubjectPublicKeyInfo's BIT STRING (an uncompressed point, an RSAPublicKey, or 32 bytes for Ed25519).
     pub verify: VerifyFn,
+    /// The schemes that `verify` knows, in order of preference.
+    pub verifies: &'static [SignatureScheme],
 }
 
 impl Default for CryptoProvider {

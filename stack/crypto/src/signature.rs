@@ -20,6 +20,8 @@ pub enum SignatureScheme {
 pub trait Signer: Send + Sync {
     /// The scheme that [`Signer::sign`] uses.
     fn scheme(&self) -> SignatureScheme;
+    /// The raw public key, as it stands in the BIT STRING of a SubjectPublicKeyInfo.
+    fn public_key(&self) -> &[u8];
     /// The signature over `message` (hashed inside), encoded as TLS wants it.
     ///
     /// # Errors

@@ -1,3 +1,5 @@
+use tombolo_net::Seed;
+
 use super::hex;
 use crate::{AuthError, CryptoError, CryptoProvider, SignatureScheme};
 
@@ -29,16 +31,25 @@ pub(super) fn check(provider: &CryptoProvider) {
     let mut cut = private_key();
     cut.truncate(60);
     assert_eq!((provider.signer)(&cut).map(|_| ()), Err(CryptoError::Malformed), "cut private key");
+    assert!(provider.verifies.contains(&ECDSA));
     check_pair(provider, provider);
 }
 
 pub(super) fn check_pair(one: &CryptoProvider, other: &CryptoProvider) {
     let signer = (one.signer)(&private_key()).expect("PKCS#8 key");
     assert_eq!(signer.scheme(), ECDSA);
+    assert_eq!(signer.public_key(), hex(PUBLIC_KEY), "public key");
     let signature = signer.sign(b"message").expect("signature");
     let public = hex(PUBLIC_KEY);
     assert_eq!((other.verify)(ECDSA, &public, b"message", &signature), Ok(()), "the other's signature");
     assert_eq!((other.verify)(ECDSA, &public, b"massage", &signature), Err(AuthError), "other message");
+
+    let mut random = Seed::from_number(3).rng();
+    let generated = (one.generate_key)(&mut random).expect("key pair");
+    let signer = (other.signer)(&generated).expect("the other's PKCS#8 key");
+    let signature = signer.sign(b"message").expect("signature");
+    let verified = (one.verify)(ECDSA, signer.public_key(), b"message", &signature);
+    assert_eq!(verified, Ok(()), "signature with a generated key");
 }
 
 fn private_key() -> Vec<u8> {

@@ -9,7 +9,7 @@ mod hash;
 mod key_exchange;
 mod signature;
 
-use crate::{CryptoProvider, rust_crypto};
+use crate::{CryptoProvider, SignatureScheme, rust_crypto};
 
 /// The provider of this backend.
 #[must_use]
@@ -22,7 +22,14 @@ pub fn provider() -> CryptoProvider {
         hash: hash::hash,
         hmac: hash::hmac,
         key_exchange: key_exchange::key_exchange,
+        generate_key: signature::generate_key,
         signer: signature::signer,
         verify: signature::verify,
+        verifies: &[
+            SignatureScheme::EcdsaSecp256r1Sha256,
+            SignatureScheme::EcdsaSecp384r1Sha384,
+            SignatureScheme::Ed25519,
+            SignatureScheme::RsaPkcs1Sha256,
+        ],
     }
 }

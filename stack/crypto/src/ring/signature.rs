@@ -1,10 +1,12 @@
 use ring::rand::SystemRandom;
 use ring::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1, ED25519, EcdsaKeyPair,
-    Ed25519KeyPair, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey, VerificationAlgorithm,
+    Ed25519KeyPair, KeyPair as _, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey, VerificationAlgorithm,
 };
 
-use crate::{AuthError, CryptoError, SignatureScheme, Signer};
+use zeroize::Zeroizing;
+
+use crate::{AuthError, CryptoError, RandomSource, SignatureScheme, Signer};
 
 enum KeyPair {
     P256(EcdsaKeyPair),
@@ -21,6 +23,13 @@ impl Signer for RingSigner {
         match self.key {
             KeyPair::P256(_) => SignatureScheme::EcdsaSecp256r1Sha256,
             KeyPair::Ed25519(_) => SignatureScheme::Ed25519,
+        }
+    }
+
+    fn public_key(&self) -> &[u8] {
+        match &self.key {
+            KeyPair::P256(key) => key.public_key().as_ref(),
+            KeyPair::Ed25519(key) => key.public_key().as_ref(),
         }
     }
 
@@ -42,6 +51,12 @@ pub(super) fn signer(pkcs8_der: &[u8]) -> Result<Box<dyn Signer>, CryptoError> {
         .or_else(|_| Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8_der).map(KeyPair::Ed25519))
         .map_err(|_| CryptoError::Malformed)?;
     Ok(Box::new(RingSigner { key, random }))
+}
+
+pub(super) fn generate_key(_random: RandomSource<'_>) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
+    let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new())
+        .map_err(|_| CryptoError::NoRandomness)?;
+    Ok(Zeroizing::new(document.as_ref().to_vec()))
 }
 
 pub(super) fn verify(

@@ -12,7 +12,7 @@ mod symmetric;
 
 pub(crate) use symmetric::{aes_ctr, hmac_sha1};
 
-use crate::CryptoProvider;
+use crate::{CryptoProvider, SignatureScheme};
 
 /// The provider of this backend.
 #[must_use]
@@ -25,7 +25,9 @@ pub fn provider() -> CryptoProvider {
         hash: hash::hash,
         hmac: hash::hmac,
         key_exchange: key_exchange::key_exchange,
+        generate_key: signature::generate_key,
         signer: signature::signer,
         verify: signature::verify,
+        verifies: &[SignatureScheme::EcdsaSecp256r1Sha256],
     }
 }

@@ -1,25 +1,41 @@
 use p256::ecdsa::signature::{Signer as _, Verifier as _};
 use p256::ecdsa::{DerSignature, SigningKey, VerifyingKey};
-use p256::pkcs8::DecodePrivateKey;
+use p256::elliptic_curve::Generate;
+use p256::pkcs8::{DecodePrivateKey, EncodePrivateKey};
+use zeroize::Zeroizing;
 
-use crate::{AuthError, CryptoError, SignatureScheme, Signer};
+use crate::{AuthError, CryptoError, RandomSource, SignatureScheme, Signer};
 
-struct P256Signer(SigningKey);
+struct P256Signer {
+    key: SigningKey,
+    public: Vec<u8>,
+}
 
 impl Signer for P256Signer {
     fn scheme(&self) -> SignatureScheme {
         SignatureScheme::EcdsaSecp256r1Sha256
     }
 
+    fn public_key(&self) -> &[u8] {
+        &self.public
+    }
+
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, CryptoError> {
-        let signature: DerSignature = self.0.try_sign(message).map_err(|_| CryptoError::Malformed)?;
+        let signature: DerSignature = self.key.try_sign(message).map_err(|_| CryptoError::Malformed)?;
         Ok(signature.as_bytes().to_vec())
     }
 }
 
 pub(super) fn signer(pkcs8_der: &[u8]) -> Result<Box<dyn Signer>, CryptoError> {
     let key = SigningKey::from_pkcs8_der(pkcs8_der).map_err(|_| CryptoError::Malformed)?;
-    Ok(Box::new(P256Signer(key)))
+    let public = key.verifying_key().to_sec1_point(false).as_bytes().to_vec();
+    Ok(Box::new(P256Signer { key, public }))
+}
+
+pub(super) fn generate_key(random: RandomSource<'_>) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
+    let key = p256::SecretKey::generate_from_rng(random);
+    let document = key.to_pkcs8_der().map_err(|_| CryptoError::Malformed)?;
+    Ok(document.to_bytes())
 }
 
 pub(super) fn verify(
