@@ -12,11 +12,17 @@
 //! | [`report`] | sender and receiver reports, round trip, one media clock for sound and picture | 3550 |
 //! | [`twcc`] | transport-wide feedback, from which the sender estimates bandwidth | draft-holmer-rmcat-transport-wide-cc-extensions-01 |
 //! | [`keyframe`] | asking for keyframes and being asked | 4585, 5104 |
+//! | [`remb`] | a ceiling for senders that know no other feedback | draft-alvestrand-rmcat-remb-03 |
+//! | [`feedback`] | how RTCP messages are put together into datagrams | 3550, 5506, 9143 |
+//! | [`stats`] | counters with the names of the W3C's statistics | |
 
+pub mod feedback;
 pub mod keyframe;
 pub mod nack;
+pub mod remb;
 pub mod report;
 pub mod rtx;
+pub mod stats;
 pub mod twcc;
 
 #[cfg(test)]
