@@ -190,7 +190,12 @@ mod tests {
         read(&out)
     }
 
-    fn report(composer: &mut Composer, sources: &[Source], blocks: &[ReportBlock], max_len: usize) -> Vec<Vec<String>> {
+    fn report(
+        composer: &mut Composer,
+        sources: &[Source],
+        blocks: &[ReportBlock],
+        max_len: usize,
+    ) -> Vec<Vec<String>> {
         let mut report = Report { reporter: Ssrc(1), reporter_mid: None, sources, blocks };
         let mut datagrams = Vec::new();
         loop {

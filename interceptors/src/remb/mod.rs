@@ -35,7 +35,13 @@ impl Writer {
 
     /// Appends a message about `sources` when it is due at `now`, and tells whether it did. With no sources there
     /// is nobody to tell.
-    pub fn write_feedback(&mut self, now: Instant, sender: Ssrc, sources: &[Ssrc], out: &mut Vec<u8>) -> bool {
+    pub fn write_feedback(
+        &mut self,
+        now: Instant,
+        sender: Ssrc,
+        sources: &[Ssrc],
+        out: &mut Vec<u8>,
+    ) -> bool {
         if self.next.is_none_or(|next| now < next) {
             return false;
         }
