@@ -1,0 +1,181 @@
+//! A subscription: one receiver's view of one track, in one form.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use thiserror::Error;
+use tombolo_net::Bitrate;
+use tombolo_signaling::message::CodecName;
+
+use super::ids::{ParticipantId, SubscriptionId, TrackId};
+use super::media::{Form, MediaFrame};
+use super::output::Output;
+use super::rewrite::{LayerPacket, Rewriter};
+
+/// Which of a track's layers a subscriber gets. Layers are counted from the lowest bit rate, which is 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LayerChoice {
+    /// The highest layer that the publisher sends at the time.
+    Highest,
+    /// The highest that it sends at no more than this bit rate; the lowest that it sends if there is none.
+    UpTo(Bitrate),
+    /// This one.
+    Exact(usize),
+}
+
+/// What a subscriber wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subscribe {
+    /// The form.
+    pub form: Form,
+    /// Which layer.
+    pub layer: LayerChoice,
+    /// The codecs that the receiver can decode.
+    pub codecs: Vec<CodecName>,
+}
+
+/// Why a track cannot be subscribed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SubscribeError {
+    /// There is no such participant.
+    #[error("no such participant")]
+    UnknownParticipant,
+    /// There is no such subscription.
+    #[error("no such subscription")]
+    UnknownSubscription,
+    /// There is no such track in the participant's channel.
+    #[error("no such track")]
+    UnknownTrack,
+    /// The track has no such layer.
+    #[error("no such layer")]
+    UnknownLayer,
+    /// The receiver cannot decode the track's codec.
+    #[error("the receiver cannot decode the track's codec")]
+    Codec,
+    /// The participant has as many subscriptions as it may.
+    #[error("too many subscriptions")]
+    Limit,
+}
+
+/// What is known of a subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SubscriptionState {
+    /// Whose it is.
+    pub participant: ParticipantId,
+    /// The track; `None` once that has ended.
+    pub track: Option<TrackId>,
+    /// The form.
+    pub form: Form,
+    /// The layer that it gets; `None` while it waits for a keyframe.
+    pub current: Option<usize>,
+    /// The layer that it should get.
+    pub target: usize,
+}
+
+/// The state of a subscription.
+#[derive(Debug)]
+pub(super) struct Subscription {
+    pub(super) id: SubscriptionId,
+    pub(super) participant: ParticipantId,
+    pub(super) wish: Subscribe,
+    pub(super) track: Option<TrackId>,
+    pub(super) target: usize,
+    pub(super) current: Option<usize>,
+    pub(super) rewriter: Rewriter,
+    pub(super) last_resync: Option<Instant>,
+    pub(super) last_burst: Option<Instant>,
+    last_media_us: u64,
+}
+
+impl Subscription {
+    pub(super) fn new(
+        id: SubscriptionId,
+        participant: ParticipantId,
+        wish: Subscribe,
+        rewriter: Rewriter,
+    ) -> Self {
+        Self {
+            id,
+            participant,
+            wish,
+            track: None,
+            target: 0,
+            current: None,
+            rewriter,
+            last_resync: None,
+            last_burst: None,
+            last_media_us: 0,
+        }
+    }
+
+    pub(super) fn state(&self) -> SubscriptionState {
+        SubscriptionState {
+            participant: self.participant,
+            track: self.track,
+            form: self.wish.form,
+            current: self.current,
+            target: self.target,
+        }
+    }
+
+    /// Begins to show a track; the numbering goes on.
+    pub(super) fn attach(&mut self, track: TrackId, target: usize, rate_hz: u32) {
+        self.track = Some(track);
+        self.target = target;
+        self.current = None;
+        self.rewriter.set_rate(rate_hz);
+        self.last_media_us = 0;
+    }
+
+    /// Whether the subscriber needs a keyframe of its target layer to go on.
+    pub(super) fn waits(&self) -> bool {
+        self.current != Some(self.target)
+    }
+
+    /// What becomes of a packet of `layer`. `recent` are the packets before it in order of arrival, some of which may
+    /// belong after it.
+    pub(super) fn offer_packet(
+        &mut self,
+        layer: usize,
+        packet: &LayerPacket,
+        recent: &VecDeque<LayerPacket>,
+        mut emit: impl FnMut(Output),
+    ) {
+        let subscription = self.id;
+        if self.current == Some(layer) {
+            if let Some(packet) = self.rewriter.rewrite(packet) {
+                emit(Output::Packet { subscription, packet });
+            }
+            return;
+        }
+        if self.target != layer || !packet.info.starts_keyframe {
+            return;
+        }
+        self.current = Some(layer);
+        self.rewriter.switch(packet);
+        let first = packet.packet.seq;
+        // The rest of a keyframe whose first packet came late came before it.
+        let rest = recent.iter().filter(|earlier| earlier.packet.seq > first);
+        for packet in std::iter::once(packet).chain(rest) {
+            if let Some(packet) = self.rewriter.rewrite(packet) {
+                emit(Output::Packet { subscription, packet });
+            }
+        }
+    }
+
+    /// What becomes of a frame of `layer`.
+    pub(super) fn offer_frame(&mut self, layer: usize, frame: &MediaFrame) -> Option<Output> {
+        let mut frame = frame.clone();
+        if self.current != Some(layer) {
+            if self.target != layer || !frame.keyframe {
+                return None;
+            }
+            self.current = Some(layer);
+            // Layers share a clock, but not the instants of their frames.
+            frame.media_time_us = frame.media_time_us.max(self.last_media_us.saturating_add(1));
+        }
+        self.last_media_us = frame.media_time_us;
+        Some(Output::Frame { subscription: self.id, layer, frame })
+    }
+}
