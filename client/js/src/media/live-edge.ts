@@ -1,0 +1,68 @@
+/**
+ * Tells live pictures from those that are only needed to catch up.
+ *
+ * A joiner, or a viewer whose network was away, gets pictures faster than they were made. They must all be decoded, but showing
+ * them would show the past as if it were now. Two clocks tell: the publisher's media clock and our arrival clock.
+ */
+
+/** A picture further behind the edge than this is not shown when a newer one is on its way. */
+const STALE_MS = 120;
+/** How long a first picture waits for a sign that more follow at once. */
+const SETTLE_MS = 25;
+/** After this long without settling, pictures are shown whatever the clocks say. */
+const SETTLE_LIMIT_MS = 2500;
+/** The edge is the least delay of this window, so that a path that becomes slower is believed after it. */
+const WINDOW_MS = 3000;
+/** A media clock that jumps by more than this has been restarted. */
+const JUMP_MS = 10_000;
+
+/** Follows the live edge of one track. Times are in milliseconds. */
+export class LiveEdge {
+  #delays: { atMs: number; delayMs: number }[] = [];
+  #lastMediaMs: number | null = null;
+  #lastArrivalMs = 0;
+  #firstArrivalMs: number | null = null;
+  #settled = false;
+
+  /** Takes note of a picture that has arrived. */
+  arrive(mediaMs: number, nowMs: number): void {
+    if (this.#lastMediaMs !== null && Math.abs(mediaMs - this.#lastMediaMs) > JUMP_MS) this.reset();
+    this.#firstArrivalMs ??= nowMs;
+    if (!this.#settled && this.#lastMediaMs !== null && mediaMs > this.#lastMediaMs) {
+      const mediaStep = mediaMs - this.#lastMediaMs;
+      const arrivalStep = nowMs - this.#lastArrivalMs;
+      this.#settled = arrivalStep >= 0.6 * mediaStep;
+    }
+    this.#lastMediaMs = this.#lastMediaMs === null ? mediaMs : Math.max(mediaMs, this.#lastMediaMs);
+    this.#lastArrivalMs = nowMs;
+    const delayMs = nowMs - mediaMs;
+    while (this.#delays.length > 0 && (this.#delays.at(-1)?.delayMs ?? 0) >= delayMs) this.#delays.pop();
+    this.#delays.push({ atMs: nowMs, delayMs });
+    while ((this.#delays[0]?.atMs ?? nowMs) < nowMs - WINDOW_MS) this.#delays.shift();
+  }
+
+  /** How far `mediaMs` is behind the quickest picture of the last seconds. */
+  behindMs(mediaMs: number, nowMs: number): number {
+    return nowMs - mediaMs - (this.#delays[0]?.delayMs ?? nowMs - mediaMs);
+  }
+
+  /** Whether a decoded picture should be thrown away because newer ones follow. */
+  isStale(mediaMs: number, nowMs: number): boolean {
+    const newerArrived = this.#lastMediaMs !== null && this.#lastMediaMs > mediaMs;
+    return newerArrived && (!this.#settled || this.behindMs(mediaMs, nowMs) > STALE_MS);
+  }
+
+  /** How long to hold a decoded picture to see whether a newer one follows at once. */
+  holdMs(nowMs: number): number {
+    if (this.#settled || nowMs - (this.#firstArrivalMs ?? nowMs) > SETTLE_LIMIT_MS) return 0;
+    return Math.max(0, this.#lastArrivalMs + SETTLE_MS - nowMs);
+  }
+
+  /** Forgets everything, as after a new subscription. */
+  reset(): void {
+    this.#delays = [];
+    this.#lastMediaMs = null;
+    this.#firstArrivalMs = null;
+    this.#settled = false;
+  }
+}

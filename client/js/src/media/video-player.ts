@@ -1,0 +1,122 @@
+/** Decodes one video track onto a canvas: the newest live picture, in step with the sound, never an old one. */
+
+import type { VideoRendition } from "./catalog.ts";
+import type { MediaFrame } from "./legacy.ts";
+import { LiveEdge } from "./live-edge.ts";
+
+/** Sound may be behind picture by this much before pictures wait for it: people do not notice it, and waiting costs latency. */
+const SOUND_LAG_MS = 40;
+/** Pictures never wait longer than this for the sound. */
+const MOST_WAIT_MS = 150;
+
+/** Decoded pictures that may wait for the sound; decoders have few buffers. */
+const MOST_QUEUED = 6;
+
+/** What the player asks of its surroundings. */
+export interface VideoPlayerHooks {
+  /** Media time that is heard at `nowMs`, in microseconds; `null` where there is no sound. */
+  soundUsAt(nowMs: number): number | null;
+  /** A picture is on the canvas. */
+  shown(): void;
+  /** Decoding cannot go on without a new keyframe. */
+  broken(message: string): void;
+}
+
+/** Decodes and draws. */
+export class VideoPlayer {
+  readonly canvas: HTMLCanvasElement;
+  readonly #context: CanvasRenderingContext2D;
+  readonly #hooks: VideoPlayerHooks;
+  readonly #decoder: VideoDecoder;
+  readonly #edge = new LiveEdge();
+  #needsKeyframe = true;
+  readonly #queue: VideoFrame[] = [];
+  #timer: ReturnType<typeof setTimeout> | null = null;
+  /** Pictures drawn and pictures decoded only to catch up. */
+  shownFrames = 0;
+  skippedFrames = 0;
+
+  constructor(canvas: HTMLCanvasElement, rendition: VideoRendition, hooks: VideoPlayerHooks) {
+    const context = canvas.getContext("2d", { alpha: false });
+    if (!context) throw new Error("no 2D canvas in this browser");
+    this.canvas = canvas;
+    this.#context = context;
+    this.#hooks = hooks;
+    this.#decoder = new VideoDecoder({
+      output: (frame) => this.#decoded(frame),
+      error: (error) => hooks.broken(error.message),
+    });
+    this.#decoder.configure({ codec: rendition.codec, description: rendition.description, optimizeForLatency: true });
+  }
+
+  /** Decodes a frame; `keyframe` is true for the first of a group. */
+  push(frame: MediaFrame, keyframe: boolean): void {
+    if (this.#decoder.state !== "configured" || (this.#needsKeyframe && !keyframe)) return;
+    this.#needsKeyframe = false;
+    this.#edge.arrive(frame.timestampUs / 1000, performance.now());
+    this.#decoder.decode(
+      new EncodedVideoChunk({ type: keyframe ? "key" : "delta", timestamp: frame.timestampUs, data: frame.data }),
+    );
+  }
+
+  close(): void {
+    if (this.#decoder.state !== "closed") this.#decoder.close();
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#queue.splice(0).forEach((frame) => frame.close());
+  }
+
+  #decoded(frame: VideoFrame): void {
+    const now = performance.now();
+    if (this.#edge.isStale(frame.timestamp / 1000, now)) {
+      this.#skip(frame);
+      return;
+    }
+    // While it is not clear where the live edge is, only the newest picture is a candidate.
+    if (this.#edge.holdMs(now) > 0 || this.#queue.length >= MOST_QUEUED) this.#queue.splice(0).forEach((old) => this.#skip(old));
+    this.#queue.push(frame);
+    this.#showDue();
+  }
+
+  /** Shows the newest picture whose time has come, drops those before it, and sets the timer for the next. */
+  #showDue(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    const now = performance.now();
+    let due: VideoFrame | null = null;
+    for (let head = this.#queue[0]; head; head = this.#queue[0]) {
+      const wait = Math.max(this.#edge.holdMs(now), this.#waitForSound(head.timestamp, now));
+      if (wait >= 2) {
+        this.#timer = setTimeout(() => this.#showDue(), wait);
+        break;
+      }
+      if (due) this.#skip(due);
+      due = head;
+      this.#queue.shift();
+    }
+    if (due) this.#show(due);
+  }
+
+  #skip(frame: VideoFrame): void {
+    this.skippedFrames += 1;
+    frame.close();
+  }
+
+  #waitForSound(timestampUs: number, nowMs: number): number {
+    const heard = this.#hooks.soundUsAt(nowMs);
+    if (heard === null) return 0;
+    const aheadMs = (timestampUs - heard) / 1000 - SOUND_LAG_MS;
+    return aheadMs > 1000 ? 0 : Math.min(MOST_WAIT_MS, Math.max(0, aheadMs));
+  }
+
+  #show(frame: VideoFrame): void {
+    const { displayWidth, displayHeight } = frame;
+    if (this.canvas.width !== displayWidth || this.canvas.height !== displayHeight) {
+      this.canvas.width = displayWidth;
+      this.canvas.height = displayHeight;
+    }
+    this.#context.drawImage(frame, 0, 0, displayWidth, displayHeight);
+    frame.close();
+    this.shownFrames += 1;
+    this.#hooks.shown();
+  }
+}
