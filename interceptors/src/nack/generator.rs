@@ -24,6 +24,8 @@ pub struct GeneratorConfig {
     max_age: Duration,
     window_packets: u16,
     max_missing: u16,
+    outage: Duration,
+    outage_packets: u16,
 }
 
 impl Default for GeneratorConfig {
@@ -35,6 +37,8 @@ impl Default for GeneratorConfig {
             max_age: Duration::from_secs(1),
             window_packets: 2048,
             max_missing: 512,
+            outage: Duration::from_millis(400),
+            outage_packets: 12,
         }
     }
 }
@@ -79,6 +83,15 @@ impl GeneratorConfig {
     #[must_use]
     pub const fn max_missing(mut self, packets: u16) -> Self {
         self.max_missing = packets;
+        self
+    }
+
+    /// When nothing came for `silence` and then at least `packets` are missing, they are given up at once: repairing
+    /// so much so late would take longer than a keyframe. Default 400 ms and 12 packets.
+    #[must_use]
+    pub const fn outage(mut self, silence: Duration, packets: u16) -> Self {
+        self.outage = silence;
+        self.outage_packets = packets;
         self
     }
 }
@@ -129,6 +142,7 @@ struct Missing {
 pub struct Generator {
     config: GeneratorConfig,
     highest: Option<ExtSeqNo>,
+    last_arrival: Option<Instant>,
     /// Ascending by sequence number.
     missing: VecDeque<Missing>,
     /// The next number of a run far behind `highest`: a second packet of it confirms a restart.
@@ -145,6 +159,7 @@ impl Generator {
         Self {
             config,
             highest: None,
+            last_arrival: None,
             missing: VecDeque::with_capacity(usize::from(config.max_missing) + 1),
             behind: None,
             lost: None,
@@ -160,12 +175,14 @@ impl Generator {
 
     /// Takes note of a packet, retransmitted ones included.
     pub fn on_packet(&mut self, now: Instant, seq: ExtSeqNo) -> Arrival {
+        let silence = self.last_arrival.map_or(Duration::ZERO, |last| now.saturating_duration_since(last));
+        self.last_arrival = Some(now);
         let Some(highest) = self.highest else {
             self.highest = Some(seq);
             return Arrival::New;
         };
         if seq > highest {
-            return self.on_newer(now, highest, seq);
+            return self.on_newer(now, silence, highest, seq);
         }
         if let Ok(index) = self.missing.binary_search_by_key(&seq, |missing| missing.seq) {
             let requests = self.missing.remove(index).map_or(0, |missing| missing.requests);
@@ -253,12 +270,17 @@ impl Generator {
         self.requests
     }
 
-    fn on_newer(&mut self, now: Instant, highest: ExtSeqNo, seq: ExtSeqNo) -> Arrival {
+    fn on_newer(&mut self, now: Instant, silence: Duration, highest: ExtSeqNo, seq: ExtSeqNo) -> Arrival {
         let gap = seq.0 - highest.0 - 1;
         if gap > u64::from(self.config.window_packets) {
             self.add_lost(highest.next(), ExtSeqNo(seq.0 - 1), gap);
             self.restart(seq);
             return Arrival::Restarted;
+        }
+        if silence >= self.config.outage && gap >= u64::from(self.config.outage_packets) {
+            self.add_lost(highest.next(), ExtSeqNo(seq.0 - 1), gap);
+            self.restart(seq);
+            return Arrival::New;
         }
         self.highest = Some(seq);
         self.behind = None;
@@ -414,6 +436,21 @@ mod tests {
         let lost = generator.poll_lost().unwrap();
         assert_eq!((lost.first, lost.last, lost.packets), (seq(2), seq(199), 197));
         assert_eq!(due(&mut generator, at(1000)), []);
+    }
+
+    #[test]
+    fn what_an_outage_took_is_given_up_at_once() {
+        let mut generator = Generator::new(GeneratorConfig::default());
+        generator.on_packet(at(0), seq(1));
+        generator.on_packet(at(0), seq(3));
+        assert_eq!(generator.on_packet(at(400), seq(16)), Arrival::New);
+        assert_eq!(generator.poll_lost(), Some(Lost { first: seq(2), last: seq(15), packets: 13 }));
+        assert_eq!(due(&mut generator, at(500)), []);
+        generator.on_packet(at(399 + 400), seq(29));
+        assert_eq!(generator.poll_lost(), None, "399 ms are no outage");
+        generator.on_packet(at(799 + 400), seq(41));
+        assert_eq!(generator.poll_lost(), None, "11 packets are quickly repaired");
+        assert_eq!(generator.missing(), 12 + 11);
     }
 
     #[test]

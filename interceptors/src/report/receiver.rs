@@ -108,6 +108,12 @@ impl ReceiverReports {
         (self.expected() as i64 - self.received as i64).clamp(MIN_LOST, MAX_LOST)
     }
 
+    /// The highest sequence number received so far; [`ExtSeqNo`] 0 before the first packet.
+    #[must_use]
+    pub const fn highest(&self) -> ExtSeqNo {
+        self.highest
+    }
+
     /// Packets received so far, duplicates included.
     #[must_use]
     pub const fn received(&self) -> u64 {

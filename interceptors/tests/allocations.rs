@@ -1,0 +1,103 @@
+//! Nothing is allocated per packet once a stream is warm.
+
+use std::time::{Duration, Instant};
+
+use tombolo_interceptors::nack::{
+    Cache, CacheConfig, Generator, GeneratorConfig, Responder, ResponderConfig,
+};
+use tombolo_interceptors::report::{ClockMap, ParticipantClock, ReceiverReports, SenderReports};
+use tombolo_interceptors::twcc::{Recorder, RecorderConfig, SendHistory};
+use tombolo_net::{ExtSeqNo, NtpTime, RtpTime, SeqNo, Ssrc};
+use tombolo_rtp::rtcp::{Compound, Packet};
+
+/// Both ends of a stream that loses every tenth packet.
+struct Call {
+    generator: Generator,
+    responder: Responder,
+    cache: Cache<[u8; 32]>,
+    recorder: Recorder,
+    history: SendHistory,
+    received: ReceiverReports,
+    sent: SenderReports,
+    clock: ParticipantClock,
+    map: ClockMap,
+    feedback: Vec<u8>,
+    resent: u64,
+    acked: u64,
+}
+
+impl Call {
+    fn new() -> Self {
+        Self {
+            generator: Generator::new(GeneratorConfig::default()),
+            responder: Responder::new(ResponderConfig::default()),
+            cache: Cache::new(CacheConfig::default()),
+            recorder: Recorder::new(RecorderConfig::default()),
+            history: SendHistory::new(SeqNo(0)),
+            received: ReceiverReports::new(Ssrc(1), 90_000),
+            sent: SenderReports::new(Ssrc(1), 90_000),
+            clock: ParticipantClock::new(tombolo_netsim::start()),
+            map: ClockMap::new(90_000),
+            feedback: Vec::with_capacity(2048),
+            resent: 0,
+            acked: 0,
+        }
+    }
+
+    fn packet(&mut self, number: u64) {
+        let now: Instant = tombolo_netsim::start() + Duration::from_millis(number);
+        let seq = SeqNo(number as u16);
+        let stamp = RtpTime((number * 90) as u32);
+        let ext = self.responder.on_sent(seq, 1000);
+        self.cache.insert(now, ext, 32, [0; 32]);
+        self.sent.on_packet(now, stamp, 1000);
+        let transport_seq = self.history.on_sent(now, 1000);
+        if number % 10 != 3 {
+            self.received.on_packet(now, ext, stamp, false);
+            self.recorder.on_packet(now, transport_seq);
+            self.map.on_packet(&self.clock, now, stamp);
+            self.generator.on_packet(now, ext);
+        }
+        self.feedback.clear();
+        while self.generator.write_feedback(now, Ssrc(2), Ssrc(1), &mut self.feedback) > 0 {}
+        while self.recorder.write_feedback(now, Ssrc(2), Ssrc(1), &mut self.feedback) {}
+        for packet in Compound::new(&self.feedback).flatten() {
+            match packet {
+                Packet::Nack(nack) => {
+                    for seq in nack.lost() {
+                        if let Ok((ext, _)) =
+                            self.responder.resend(now, seq, &self.cache, |packet| packet.len())
+                        {
+                            self.resent += 1;
+                            self.generator.on_packet(now, ext);
+                        }
+                    }
+                }
+                Packet::TransportFeedback(feedback) => {
+                    let acked = &mut self.acked;
+                    self.history
+                        .on_feedback(&feedback, |result| *acked += u64::from(result.arrival_us.is_some()));
+                }
+                _ => {}
+            }
+        }
+        if number.is_multiple_of(500) {
+            self.received.on_sender_report(now, NtpTime((number << 32) / 1000));
+            let ntp = NtpTime(((number + 1) << 32) / 1000);
+            self.map.on_sender_report(&mut self.clock, now, ntp, stamp);
+            assert!(self.received.report_block(now).is_some());
+        }
+        assert!(self.map.media_time(stamp).is_some() || number == 3);
+        assert!(self.received.highest() <= ExtSeqNo(0x1_0000 + number));
+    }
+}
+
+#[test]
+fn a_warm_stream_allocates_nothing() {
+    let mut call = Call::new();
+    (0..10_000).for_each(|number| call.packet(number));
+    let before = (call.resent, call.acked);
+    let counted = allocation_counter::measure(|| (10_000..40_000).for_each(|number| call.packet(number)));
+    assert_eq!(counted.count_total, 0, "{counted:?}");
+    assert!(call.resent - before.0 >= 2900 && call.acked - before.1 >= 26_900, "the path was walked");
+}
