@@ -137,7 +137,10 @@ impl Sender {
     fn send(&mut self, now: Instant, header: &RtpHeader, osn: Option<SeqNo>, payload: &[u8]) {
         let mut out = Vec::new();
         let number = self.history.on_sent(now, payload.len() as u32);
-        header.write(&mut out, ExtensionForm::OneByte).push(TWCC_ID, &number.0.to_be_bytes()).unwrap();
+        header
+            .write(&mut out, ExtensionForm::OneByte)
+            .push(TWCC_ID, &number.0.to_be_bytes())
+            .expect("room for one element");
         match osn {
             Some(osn) => rtx::write_payload(&mut out, osn, payload),
             None => out.extend_from_slice(payload),
@@ -271,7 +274,7 @@ impl Receiver {
             Arrival::New | Arrival::Recovered { .. } | Arrival::Restarted => {}
         }
         self.reports.on_packet(now, seq, header.timestamp, retransmitted);
-        let number = u64::from_be_bytes(payload[..8].try_into().unwrap());
+        let number = u64::from_be_bytes(payload[..8].try_into().expect("eight bytes"));
         assert!(self.delivered.insert(seq, (number, now)).is_none(), "{seq:?} delivered twice");
         if payload[8] == 1 {
             self.keyframes.push(now);
@@ -312,12 +315,12 @@ impl Machine for Receiver {
             }
             return;
         }
-        let packet = RtpPacket::parse(data).unwrap();
-        let number = packet.extension(TWCC_ID).unwrap();
-        self.recorder.on_packet(now, SeqNo(u16::from_be_bytes(number.try_into().unwrap())));
+        let packet = RtpPacket::parse(data).expect("an RTP packet");
+        let number = packet.extension(TWCC_ID).expect("a transport-wide number");
+        self.recorder.on_packet(now, SeqNo(u16::from_be_bytes(number.try_into().expect("two bytes"))));
         if packet.ssrc() == RTX {
             let primary = Primary { ssrc: MEDIA, payload_type: MEDIA_PT };
-            let (header, payload) = rtx::unwrap(&packet, primary).unwrap();
+            let (header, payload) = rtx::unwrap(&packet, primary).expect("an original inside");
             self.on_media(now, &header, payload, true);
         } else {
             self.on_media(now, &packet.header(), packet.payload(), false);

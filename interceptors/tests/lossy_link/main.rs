@@ -34,7 +34,7 @@ fn check_delivery(pair: &Pair<Sender, Receiver>, least: f64) {
     let (sender, receiver) = (&pair.a, &pair.b);
     let share = receiver.delivered.len() as f64 / sender.packets as f64;
     assert!(share >= least, "{} of {} packets delivered", receiver.delivered.len(), sender.packets);
-    let first = receiver.delivered.first_key_value().unwrap();
+    let first = receiver.delivered.first_key_value().expect("some packets");
     for (seq, (number, _)) in &receiver.delivered {
         assert_eq!(seq.0 - first.0.0, number - first.1.0, "a packet came back as another one");
     }
