@@ -8,10 +8,12 @@
 //! | [`packet`], [`header`] | [`RtpPacket`], a view; [`RtpHeader`] and [`ExtensionWriter`] | RFC 3550 §5, RFC 8285 |
 //! | [`ext`] | typed header extensions and [`ext::ExtensionMap`] | RFC 8285 and one RFC or draft each |
 //! | [`rtcp`] | compound packets and the feedback messages | RFC 3550 §6, 4585, 5104, 5506 |
+//! | [`codec`] | VP8, H.264 and Opus to packets and back | RFC 7741, 6184, 7587 |
 //!
 //! Left out: RTCP XR (RFC 3611) and the congestion control feedback of RFC 8888, which are seen as
 //! [`rtcp::Packet::Unknown`].
 
+pub mod codec;
 pub mod ext;
 pub mod header;
 pub mod label;

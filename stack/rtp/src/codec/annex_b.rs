@@ -1,0 +1,232 @@
+//! H.264 byte streams: NAL units between start codes (ITU-T H.264 Annex B), and the length-prefixed form of MP4 and
+//! WebCodecs with its `AVCDecoderConfigurationRecord` (ISO/IEC 14496-15 §5.3).
+
+use bytes::Bytes;
+
+use crate::DecodeError;
+
+/// What stands before each NAL unit that this crate writes.
+pub const START_CODE: [u8; 4] = [0, 0, 0, 1];
+
+/// The type of a NAL unit, by its first byte (ITU-T H.264 table 7-1).
+pub mod nal_type {
+    /// A slice that is not of an IDR picture.
+    pub const SLICE: u8 = 1;
+    /// A slice of an IDR picture.
+    pub const IDR: u8 = 5;
+    /// Supplemental enhancement information.
+    pub const SEI: u8 = 6;
+    /// Sequence parameter set.
+    pub const SPS: u8 = 7;
+    /// Picture parameter set.
+    pub const PPS: u8 = 8;
+    /// Access unit delimiter.
+    pub const AUD: u8 = 9;
+    /// Filler data.
+    pub const FILLER: u8 = 12;
+}
+
+/// The type of a NAL unit; 0 for an empty one.
+#[must_use]
+pub fn type_of(nal: &[u8]) -> u8 {
+    nal.first().map_or(0, |first| first & 0x1f)
+}
+
+/// The NAL units of a byte stream, without start codes and trailing zeros. Empty ones are left out; bytes before the
+/// first start code are skipped.
+pub fn nal_units(stream: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
+    let mut rest = skip_start_code(stream);
+    std::iter::from_fn(move || {
+        loop {
+            let current = rest?;
+            let end = find_start_code(current).unwrap_or(current.len());
+            rest = skip_start_code(&current[end..]);
+            let len = current[..end].iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+            if len > 0 {
+                return Some(&current[..len]);
+            }
+        }
+    })
+}
+
+/// Where the next `00 00 01` begins.
+fn find_start_code(stream: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    // The last of three bytes decides how far one may jump.
+    while let Some(&third) = stream.get(at + 2) {
+        match third {
+            2.. => at += 3,
+            1 if stream[at] == 0 && stream[at + 1] == 0 => return Some(at),
+            1 => at += 3,
+            0 => at += 1,
+        }
+    }
+    None
+}
+
+fn skip_start_code(stream: &[u8]) -> Option<&[u8]> {
+    find_start_code(stream).map(|at| &stream[at + 3..])
+}
+
+/// Whether an access unit in byte stream form contains an IDR picture.
+#[must_use]
+pub fn is_keyframe(stream: &[u8]) -> bool {
+    nal_units(stream).any(|nal| type_of(nal) == nal_type::IDR)
+}
+
+/// The decoder configuration that goes with length-prefixed frames: what WebCodecs calls `description`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AvcConfig {
+    length_bytes: usize,
+    sps: Vec<Bytes>,
+    pps: Vec<Bytes>,
+}
+
+impl AvcConfig {
+    /// Reads an `AVCDecoderConfigurationRecord`. What follows the parameter sets is ignored.
+    ///
+    /// # Errors
+    /// [`DecodeError::Truncated`], and [`DecodeError::Malformed`] for another version, a length size of three
+    /// bytes, an empty parameter set or none.
+    pub fn parse(description: &[u8]) -> Result<Self, DecodeError> {
+        let (&[version, _, _, _, length_bytes, sps_count], rest) =
+            description.split_first_chunk().ok_or(DecodeError::Truncated)?;
+        let length_bytes = usize::from(length_bytes & 3) + 1;
+        if version != 1 || length_bytes == 3 {
+            return Err(DecodeError::Malformed);
+        }
+        let (sps, rest) = Self::parameter_sets(sps_count & 0x1f, rest)?;
+        let (&pps_count, rest) = rest.split_first().ok_or(DecodeError::Truncated)?;
+        let (pps, _) = Self::parameter_sets(pps_count, rest)?;
+        if sps.is_empty() || pps.is_empty() {
+            return Err(DecodeError::Malformed);
+        }
+        Ok(Self { length_bytes, sps, pps })
+    }
+
+    fn parameter_sets(count: u8, mut rest: &[u8]) -> Result<(Vec<Bytes>, &[u8]), DecodeError> {
+        let mut sets = Vec::with_capacity(usize::from(count));
+        for _ in 0..count {
+            let (len, after) = rest.split_first_chunk().ok_or(DecodeError::Truncated)?;
+            let len = usize::from(u16::from_be_bytes(*len));
+            let (set, after) = after.split_at_checked(len).ok_or(DecodeError::Truncated)?;
+            if set.is_empty() {
+                return Err(DecodeError::Malformed);
+            }
+            sets.push(Bytes::copy_from_slice(set));
+            rest = after;
+        }
+        Ok((sets, rest))
+    }
+
+    /// The first sequence parameter set, for [`super::Sps::parse`].
+    #[must_use]
+    pub fn sps(&self) -> &[u8] {
+        &self.sps[0]
+    }
+
+    /// The byte stream form of a length-prefixed frame. An IDR picture gets the parameter sets in front when it has
+    /// none of its own.
+    ///
+    /// # Errors
+    /// [`DecodeError::Truncated`] when the lengths do not add up to the frame, [`DecodeError::Malformed`] when it has
+    /// no NAL unit.
+    pub fn to_annex_b(&self, frame: &[u8]) -> Result<Vec<u8>, DecodeError> {
+        let (mut idr, mut own_sets, mut units) = (false, false, 0);
+        let mut rest = frame;
+        while !rest.is_empty() {
+            let nal;
+            (nal, rest) = self.split_nal(rest)?;
+            idr |= type_of(nal) == nal_type::IDR;
+            own_sets |= type_of(nal) == nal_type::SPS;
+            units += usize::from(!nal.is_empty());
+        }
+        if units == 0 {
+            return Err(DecodeError::Malformed);
+        }
+        let mut out = Vec::with_capacity(frame.len() + units * START_CODE.len());
+        let mut put = |nal: &[u8]| {
+            out.extend_from_slice(&START_CODE);
+            out.extend_from_slice(nal);
+        };
+        if idr && !own_sets {
+            self.sps.iter().chain(&self.pps).for_each(|set| put(set));
+        }
+        rest = frame;
+        while !rest.is_empty() {
+            let nal;
+            (nal, rest) = self.split_nal(rest)?;
+            if !nal.is_empty() {
+                put(nal);
+            }
+        }
+        Ok(out)
+    }
+
+    fn split_nal<'a>(&self, rest: &'a [u8]) -> Result<(&'a [u8], &'a [u8]), DecodeError> {
+        let (len, rest) = rest.split_at_checked(self.length_bytes).ok_or(DecodeError::Truncated)?;
+        let len = len.iter().fold(0, |len, &byte| len << 8 | usize::from(byte));
+        rest.split_at_checked(len).ok_or(DecodeError::Truncated)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn units_are_found_between_start_codes_of_both_lengths() {
+        let stream = [9, 0, 0, 0, 1, 0x67, 1, 0, 0, 1, 0x68, 2, 0, 0, 0, 0, 1, 0, 0, 1, 0x65, 0, 3, 1];
+        let units: Vec<_> = nal_units(&stream).collect();
+        assert_eq!(units, [&[0x67, 1][..], &[0x68, 2], &[0x65, 0, 3, 1]]);
+        assert!(is_keyframe(&stream));
+        assert_eq!(nal_units(&[0x65, 1, 2]).count(), 0);
+        assert_eq!(nal_units(&[0, 0, 1]).count(), 0);
+    }
+
+    fn description(length_bytes: u8) -> Vec<u8> {
+        vec![1, 0x42, 0xe0, 0x1f, 0xfc | (length_bytes - 1), 0xe1, 0, 2, 0x67, 0x42, 1, 0, 1, 0x68]
+    }
+
+    #[test]
+    fn length_prefixed_frames_become_byte_streams() {
+        let config = AvcConfig::parse(&description(4)).unwrap();
+        assert_eq!(config.sps(), [0x67, 0x42]);
+        let out = config.to_annex_b(&[0, 0, 0, 2, 0x65, 9, 0, 0, 0, 1, 0x65]).unwrap();
+        let units: Vec<_> = nal_units(&out).collect();
+        assert_eq!(units, [&[0x67, 0x42][..], &[0x68], &[0x65, 9], &[0x65]]);
+        let delta = config.to_annex_b(&[0, 0, 0, 2, 0x41, 9]).unwrap();
+        assert_eq!(delta, [0, 0, 0, 1, 0x41, 9]);
+        let own = config.to_annex_b(&[0, 0, 0, 2, 0x67, 9, 0, 0, 0, 1, 0x65]).unwrap();
+        assert_eq!(nal_units(&own).collect::<Vec<_>>(), [&[0x67, 9][..], &[0x65]]);
+        let short = AvcConfig::parse(&description(2)).unwrap();
+        assert_eq!(short.to_annex_b(&[0, 1, 0x41]).unwrap(), [0, 0, 0, 1, 0x41]);
+    }
+
+    #[test]
+    fn bad_descriptions_and_frames_are_refused() {
+        let good = description(4);
+        for cut in 0..good.len() {
+            assert!(AvcConfig::parse(&good[..cut]).is_err(), "{cut}");
+        }
+        assert_eq!(AvcConfig::parse(&description(3)), Err(DecodeError::Malformed));
+        let config = AvcConfig::parse(&good).unwrap();
+        assert_eq!(config.to_annex_b(&[0, 0, 0, 3, 0x65, 9]), Err(DecodeError::Truncated));
+        assert_eq!(config.to_annex_b(&[0xff, 0xff, 0xff, 0xff, 0x65]), Err(DecodeError::Truncated));
+        assert_eq!(config.to_annex_b(&[]), Err(DecodeError::Malformed));
+        assert_eq!(config.to_annex_b(&[0; 4]), Err(DecodeError::Malformed));
+    }
+
+    proptest! {
+        /// Beside the naive search.
+        #[test]
+        fn start_codes_are_found_where_they_stand(stream in proptest::collection::vec(0u8..4, 0..60)) {
+            prop_assert_eq!(find_start_code(&stream), stream.windows(3).position(|three| three == [0, 0, 1]));
+            for nal in nal_units(&stream) {
+                prop_assert!(!nal.is_empty() && nal.last() != Some(&0));
+            }
+        }
+    }
+}

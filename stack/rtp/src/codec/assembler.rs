@@ -1,0 +1,519 @@
+//! [`Assembler`]: packets of one stream to whole frames, through loss and reorder.
+//!
+//! 1. Packets wait in order of their sequence numbers. A frame leaves as soon as its last packet is in and
+//!    everything before it has left.
+//! 2. A hole waits for its packet: up to [`AssemblerConfig::max_wait`]; only for [`AssemblerConfig::reorder_wait`] when
+//!    a whole keyframe stands behind it or so much is missing that a keyframe repairs it sooner; and never past
+//!    [`Assembler::give_up_before`].
+//! 3. After a packet was given up, a codec with keyframes shows nothing until the next keyframe: there
+//!    [`Assembler::needs_keyframe`] is true and frames that refer to lost ones are dropped. So it is at the start too.
+//! 4. A frame is whole or is not given out.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tombolo_net::{ExtSeqNo, RtpTime};
+
+use super::h264::{AccessUnit, ParameterSets};
+use super::{Codec, PayloadKind, vp8};
+
+/// Places kept free before the very first packet of a video stream, for packets that were reordered at its start.
+const FIRST_PACKET_REORDER: u64 = 16;
+
+/// One packet of the stream.
+#[derive(Clone, Debug)]
+pub struct AssemblerInput {
+    /// The sequence number.
+    pub seq: ExtSeqNo,
+    /// The timestamp, in ticks of the codec's clock.
+    pub timestamp: RtpTime,
+    /// The marker bit.
+    pub marker: bool,
+    /// The payload without padding. Empty for a packet of padding alone: it fills its place.
+    pub payload: Bytes,
+    /// When it arrived: the current time of the call.
+    pub arrival: Instant,
+}
+
+/// A whole frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AssembledFrame {
+    /// The timestamp, in ticks of the codec's clock.
+    pub timestamp: RtpTime,
+    /// A decoder can start here. Always true for Opus.
+    pub keyframe: bool,
+    /// Frames between the last one and this one are lost. True for the first frame.
+    pub discontinuity: bool,
+    /// The frame. H.264: a byte stream with start codes of four bytes, a keyframe with its parameter sets.
+    pub data: Bytes,
+    /// The first of its packets.
+    pub first_seq: ExtSeqNo,
+    /// The last of its packets.
+    pub last_seq: ExtSeqNo,
+    /// When the last of its packets to arrive arrived.
+    pub arrival: Instant,
+}
+
+/// Bounds of an [`Assembler`].
+#[derive(Clone, Debug)]
+pub struct AssemblerConfig {
+    max_packets: usize,
+    max_bytes: usize,
+    max_wait: Duration,
+    reorder_wait: Duration,
+    burst_packets: usize,
+    until_keyframe: bool,
+}
+
+impl AssemblerConfig {
+    /// The defaults for a codec.
+    #[must_use]
+    pub const fn new(codec: Codec) -> Self {
+        let max_wait_ms = if codec.has_keyframes() { 250 } else { 60 };
+        Self {
+            max_packets: 2048,
+            max_bytes: 4 << 20,
+            max_wait: Duration::from_millis(max_wait_ms),
+            reorder_wait: Duration::from_millis(20),
+            burst_packets: 64,
+            until_keyframe: true,
+        }
+    }
+
+    /// Most places that are kept, with and without packet; the oldest are given up. Default 2048, at least 32.
+    #[must_use]
+    pub fn max_packets(mut self, packets: usize) -> Self {
+        self.max_packets = packets.max(32);
+        self
+    }
+
+    /// Most payload bytes that wait; the oldest are given up. A larger frame cannot be assembled. Default 4 MiB.
+    #[must_use]
+    pub const fn max_bytes(mut self, bytes: usize) -> Self {
+        self.max_bytes = bytes;
+        self
+    }
+
+    /// How long a hole waits for a retransmission. Default 250 ms; 60 ms for a codec without keyframes.
+    #[must_use]
+    pub const fn max_wait(mut self, wait: Duration) -> Self {
+        self.max_wait = wait;
+        self
+    }
+
+    /// How long a hole waits when nobody waits for a retransmission: a whole keyframe stands behind it, or more
+    /// than [`AssemblerConfig::burst_packets`] in a row are missing. Default 20 ms.
+    #[must_use]
+    pub const fn reorder_wait(mut self, wait: Duration) -> Self {
+        self.reorder_wait = wait;
+        self
+    }
+
+    /// The longest run of missing packets that is worth a wait for retransmissions. Default 64.
+    #[must_use]
+    pub const fn burst_packets(mut self, packets: usize) -> Self {
+        self.burst_packets = packets;
+        self
+    }
+
+    /// Whether, after a loss, frames are dropped until the next keyframe. Default true: nobody sees a broken
+    /// picture. Without it whole frames go on, marked with [`AssembledFrame::discontinuity`].
+    #[must_use]
+    pub const fn until_keyframe(mut self, drop: bool) -> Self {
+        self.until_keyframe = drop;
+        self
+    }
+}
+
+/// Counters of an [`Assembler`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AssemblerStats {
+    /// Frames given out.
+    pub frames: u64,
+    /// Whole or partial frames dropped because of a loss, a malformed packet or a missing keyframe.
+    pub frames_dropped: u64,
+    /// Packets that were given up.
+    pub packets_lost: u64,
+    /// Packets that came after they were given up or given out, and duplicates.
+    pub packets_late: u64,
+    /// Packets whose payload is malformed.
+    pub packets_malformed: u64,
+}
+
+#[derive(Debug)]
+struct Slot {
+    timestamp: RtpTime,
+    marker: bool,
+    kind: PayloadKind,
+    payload: Bytes,
+    arrival: Instant,
+}
+
+/// The assembler of one stream. Bounded by [`AssemblerConfig::max_packets`] and [`AssemblerConfig::max_bytes`].
+#[derive(Debug)]
+pub struct Assembler {
+    codec: Codec,
+    config: AssemblerConfig,
+    /// `slots[n]` is the place of the sequence number `base + n`.
+    slots: VecDeque<Option<Slot>>,
+    base: u64,
+    /// The first packet that was pushed; places before it are held free but nothing is missed there.
+    first: Option<u64>,
+    bytes: usize,
+    given_up_before: u64,
+    /// The hole that blocks, and since when.
+    blocked: Option<(u64, Instant)>,
+    /// The packet before the front was lost, so that the front may be the middle of a frame.
+    after_loss: bool,
+    awaits_keyframe: bool,
+    discontinuity: bool,
+    /// The frame that was dropped last: what is left of it does not count again.
+    dropped: Option<RtpTime>,
+    parameter_sets: ParameterSets,
+    /// Empty between calls; kept for its capacity.
+    payloads: Vec<Bytes>,
+    stats: AssemblerStats,
+}
+
+impl Assembler {
+    /// With default bounds.
+    #[must_use]
+    pub fn new(codec: Codec) -> Self {
+        Self::with_config(codec, AssemblerConfig::new(codec))
+    }
+
+    /// With bounds of the caller's.
+    #[must_use]
+    pub fn with_config(codec: Codec, config: AssemblerConfig) -> Self {
+        Self {
+            codec,
+            config,
+            slots: VecDeque::new(),
+            base: 0,
+            first: None,
+            bytes: 0,
+            given_up_before: 0,
+            blocked: None,
+            after_loss: true,
+            awaits_keyframe: codec.has_keyframes(),
+            discontinuity: true,
+            dropped: None,
+            parameter_sets: ParameterSets::default(),
+            payloads: Vec::new(),
+            stats: AssemblerStats::default(),
+        }
+    }
+
+    /// Takes a packet. Call [`Assembler::pop`] until `None` after it.
+    pub fn push(&mut self, input: AssemblerInput) {
+        let seq = input.seq.0;
+        if self.first.is_none() {
+            let reorder = if self.codec.has_keyframes() { FIRST_PACKET_REORDER } else { 0 };
+            (self.base, self.first) = (seq.saturating_sub(reorder), Some(seq));
+        }
+        if seq < self.base {
+            self.stats.packets_late += 1;
+            return;
+        }
+        let now = input.arrival;
+        self.make_room(seq);
+        let at = (seq - self.base) as usize;
+        if at >= self.slots.len() {
+            self.slots.resize_with(at + 1, || None);
+        }
+        let slot = &mut self.slots[at];
+        if slot.is_some() {
+            self.stats.packets_late += 1;
+            return;
+        }
+        let kind = if input.payload.is_empty() {
+            PayloadKind::default()
+        } else {
+            let kind = PayloadKind::of(self.codec, &input.payload);
+            self.stats.packets_malformed += u64::from(!kind.valid);
+            kind
+        };
+        let AssemblerInput { timestamp, marker, payload, arrival, .. } = input;
+        self.bytes += payload.len();
+        *slot = Some(Slot { timestamp, marker, kind, payload, arrival });
+        while self.bytes > self.config.max_bytes {
+            self.drop_front(1);
+            self.lose();
+        }
+        self.handle_timeout(now);
+    }
+
+    /// The next whole frame, if there is one.
+    pub fn pop(&mut self) -> Option<AssembledFrame> {
+        loop {
+            self.skip_padding();
+            if self.awaits_keyframe {
+                self.skip_to_keyframe();
+            }
+            let first_hole = match self.front_run() {
+                Run::Whole(len) => {
+                    if let Some(frame) = self.take_frame(len) {
+                        return Some(frame);
+                    }
+                    continue;
+                }
+                Run::Open => None,
+                Run::Hole(at) => Some(at),
+            };
+            let Some(hole) = first_hole else {
+                self.blocked = None;
+                return None;
+            };
+            if self.base + (hole as u64) < self.given_up_before {
+                self.drop_front(hole + 1);
+                self.lose();
+                continue;
+            }
+            self.note_block(hole);
+            return None;
+        }
+    }
+
+    /// Gives up the missing packets before `seq`: they will not come. Call [`Assembler::pop`] until `None` after it.
+    pub fn give_up_before(&mut self, seq: ExtSeqNo) {
+        self.given_up_before = self.given_up_before.max(seq.0);
+    }
+
+    /// When the hole at the front has waited long enough, gives it up. Call [`Assembler::pop`] until `None` after it.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.poll_timeout().is_none_or(|deadline| now < deadline) {
+            return;
+        }
+        if let Some((hole, _)) = self.blocked {
+            self.give_up_before(ExtSeqNo(hole + self.missing_from(hole) as u64));
+        }
+    }
+
+    /// When the hole at the front is given up; `None` when nothing waits.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let (hole, since) = self.blocked?;
+        let hopeless = self.missing_from(hole) > self.config.burst_packets || self.has_whole_keyframe();
+        Some(
+            since
+                + if hopeless {
+                    self.config.reorder_wait.min(self.config.max_wait)
+                } else {
+                    self.config.max_wait
+                },
+        )
+    }
+
+    /// Whether nothing can be shown until a keyframe comes: at the start and after a loss. The caller asks the sender,
+    /// at whatever interval is right.
+    #[must_use]
+    pub const fn needs_keyframe(&self) -> bool {
+        self.awaits_keyframe
+    }
+
+    /// The first packet that is missing and holds back others, and since when.
+    #[must_use]
+    pub fn missing(&self) -> Option<(ExtSeqNo, Instant)> {
+        self.blocked.map(|(seq, since)| (ExtSeqNo(seq), since))
+    }
+
+    /// The counters so far.
+    #[must_use]
+    pub const fn stats(&self) -> AssemblerStats {
+        self.stats
+    }
+
+    /// How many packets in a row are missing from `seq` on.
+    fn missing_from(&self, seq: u64) -> usize {
+        let at = usize::try_from(seq.saturating_sub(self.base)).unwrap_or(usize::MAX);
+        self.slots.iter().skip(at).take_while(|slot| slot.is_none()).count()
+    }
+
+    /// Gives up the oldest places so that `seq` gets one within the bound.
+    fn make_room(&mut self, seq: u64) {
+        let max = self.config.max_packets as u64;
+        let Some(excess) = (seq - self.base).checked_sub(max - 1).filter(|&excess| excess > 0) else {
+            return;
+        };
+        let kept = self.slots.len().min(usize::try_from(excess).unwrap_or(usize::MAX));
+        self.drop_front(kept);
+        let beyond = excess - kept as u64;
+        self.stats.packets_lost += beyond;
+        self.base += beyond;
+        self.lose();
+    }
+
+    /// Takes away the first `count` places. The missing ones among them are lost.
+    fn drop_front(&mut self, count: usize) {
+        for (slot, seq) in self.slots.drain(..count).zip(self.base..) {
+            match slot {
+                Some(slot) => {
+                    self.bytes -= slot.payload.len();
+                    let counts = !slot.payload.is_empty() && self.dropped != Some(slot.timestamp);
+                    self.stats.frames_dropped += u64::from(counts);
+                    self.dropped = Some(slot.timestamp);
+                }
+                None => self.stats.packets_lost += u64::from(self.first.is_some_and(|first| seq > first)),
+            }
+        }
+        self.base += count as u64;
+    }
+
+    fn count_dropped(&mut self, timestamp: RtpTime) {
+        if self.dropped.replace(timestamp) != Some(timestamp) {
+            self.stats.frames_dropped += 1;
+        }
+    }
+
+    fn lose(&mut self) {
+        self.after_loss = true;
+        self.discontinuity = true;
+        self.awaits_keyframe |= self.config.until_keyframe && self.codec.has_keyframes();
+    }
+
+    fn skip_padding(&mut self) {
+        while let Some(Some(slot)) = self.slots.front()
+            && slot.payload.is_empty()
+        {
+            self.slots.pop_front();
+            self.base += 1;
+        }
+    }
+
+    /// Drops what stands before the first keyframe that begins for certain.
+    fn skip_to_keyframe(&mut self) {
+        let begins = self.slots.iter().enumerate().position(|(at, slot)| {
+            slot.as_ref()
+                .is_some_and(|slot| slot.kind.begins && slot.kind.keyframe && self.stands_alone(at, slot))
+        });
+        if let Some(at) = begins.filter(|&at| at > 0) {
+            self.drop_front(at);
+            self.lose();
+        }
+    }
+
+    /// Whether no packet of the same frame can be missing before this one, which is the first of a keyframe.
+    fn stands_alone(&self, at: usize, slot: &Slot) -> bool {
+        slot.kind.self_contained || at == 0 || self.slots[at - 1].is_some()
+    }
+
+    /// How far the frame at the front goes.
+    fn front_run(&self) -> Run {
+        let Some(first) = self.slots.front() else { return Run::Open };
+        let Some(first) = first else { return Run::Hole(0) };
+        if !self.codec.has_keyframes() {
+            return Run::Whole(1);
+        }
+        for (at, slot) in self.slots.iter().enumerate() {
+            match slot {
+                None => return Run::Hole(at),
+                Some(slot) if slot.payload.is_empty() => {}
+                Some(slot) if slot.timestamp != first.timestamp => return Run::Whole(at),
+                Some(slot) if slot.marker => return Run::Whole(at + 1),
+                Some(_) => {}
+            }
+        }
+        Run::Open
+    }
+
+    /// Whether a keyframe waits with all of its packets.
+    fn has_whole_keyframe(&self) -> bool {
+        let mut open: Option<RtpTime> = None;
+        self.codec.has_keyframes()
+            && self.slots.iter().any(|slot| {
+                let Some(slot) = slot else {
+                    open = None;
+                    return false;
+                };
+                let ended =
+                    open.is_some_and(|timestamp| timestamp != slot.timestamp && !slot.payload.is_empty());
+                if slot.kind.begins && slot.kind.keyframe {
+                    open = Some(slot.timestamp);
+                }
+                ended || (open.is_some() && slot.marker)
+            })
+    }
+
+    fn note_block(&mut self, hole: usize) {
+        let seq = self.base + hole as u64;
+        if self.blocked.is_some_and(|(blocked, _)| blocked == seq) {
+            return;
+        }
+        let since = self.slots.range(hole..).flatten().map(|slot| slot.arrival).min();
+        self.blocked = since.map(|since| (seq, since));
+    }
+
+    /// Takes the packets of a run and makes a frame of them, if it can be shown.
+    fn take_frame(&mut self, len: usize) -> Option<AssembledFrame> {
+        let first_seq = ExtSeqNo(self.base);
+        let last_seq = ExtSeqNo(self.base + len as u64 - 1);
+        let first = self.slots.front().and_then(Option::as_ref)?;
+        let (timestamp, kind, mut arrival) = (first.timestamp, first.kind, first.arrival);
+        for slot in self.slots.drain(..len).flatten() {
+            arrival = arrival.max(slot.arrival);
+            self.bytes -= slot.payload.len();
+            if !slot.payload.is_empty() {
+                self.payloads.push(slot.payload);
+            }
+        }
+        self.base += len as u64;
+        let sound = if self.after_loss { kind.begins } else { kind.may_begin };
+        self.after_loss = false;
+        let joined = self.join(kind);
+        self.payloads.clear();
+        let (keyframe, data) = match joined {
+            Joined::Frame(keyframe, data) if sound => (keyframe, data),
+            Joined::Nothing => return None,
+            _ => {
+                self.count_dropped(timestamp);
+                self.discontinuity = true;
+                self.awaits_keyframe |= self.config.until_keyframe && self.codec.has_keyframes();
+                return None;
+            }
+        };
+        if self.awaits_keyframe && !keyframe {
+            self.count_dropped(timestamp);
+            return None;
+        }
+        self.awaits_keyframe = false;
+        self.stats.frames += 1;
+        let discontinuity = std::mem::take(&mut self.discontinuity);
+        Some(AssembledFrame { timestamp, keyframe, discontinuity, data, first_seq, last_seq, arrival })
+    }
+
+    fn join(&mut self, first: PayloadKind) -> Joined {
+        match self.codec {
+            Codec::Vp8 => match vp8::assemble(&self.payloads) {
+                Some(data) => Joined::Frame(first.keyframe, data),
+                None => Joined::Broken,
+            },
+            Codec::H264 => match self.parameter_sets.assemble(&self.payloads) {
+                AccessUnit::Picture { keyframe, data } => Joined::Frame(keyframe, data),
+                AccessUnit::Bare => Joined::Nothing,
+                AccessUnit::Broken => Joined::Broken,
+            },
+            Codec::Opus => match self.payloads.as_slice() {
+                [only] => Joined::Frame(true, only.clone()),
+                _ => Joined::Nothing,
+            },
+        }
+    }
+}
+
+/// The packets of one timestamp at the front.
+enum Run {
+    /// This many, all there.
+    Whole(usize),
+    /// A packet is missing at this place.
+    Hole(usize),
+    /// The end has not come.
+    Open,
+}
+
+enum Joined {
+    Frame(bool, Bytes),
+    /// Nothing to show, and nothing wrong.
+    Nothing,
+    Broken,
+}

@@ -1,0 +1,303 @@
+//! H.264 sequence parameter sets (ITU-T H.264 §7.3.2.1.1): what a player must know before it decodes.
+
+use std::fmt;
+
+use super::annex_b::{nal_type, type_of};
+use crate::DecodeError;
+
+/// The profile, level and picture size of a sequence parameter set.
+///
+/// `Display` is the codec string of WebCodecs and RFC 6381 §3.3: `avc1.PPCCLL`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sps {
+    /// `profile_idc`.
+    pub profile: u8,
+    /// The byte of constraint flags.
+    pub constraints: u8,
+    /// `level_idc`: ten times the level.
+    pub level: u8,
+    /// Pixels after cropping.
+    pub width: u32,
+    /// Pixels after cropping.
+    pub height: u32,
+}
+
+impl Sps {
+    /// Reads a NAL unit, its header byte included.
+    ///
+    /// # Errors
+    /// [`DecodeError::Truncated`], and [`DecodeError::Malformed`] when it is another NAL unit or a value is out of
+    /// range.
+    pub fn parse(nal: &[u8]) -> Result<Self, DecodeError> {
+        if type_of(nal) != nal_type::SPS {
+            return Err(DecodeError::Malformed);
+        }
+        let mut bits = BitReader::new(&nal[1..]);
+        let profile = bits.bits(8)? as u8;
+        let constraints = bits.bits(8)? as u8;
+        let level = bits.bits(8)? as u8;
+        bits.exp_golomb()?;
+        let mut chroma_format = 1;
+        let mut separate_planes = false;
+        if matches!(profile, 100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135) {
+            chroma_format = bits.exp_golomb()?;
+            if chroma_format > 3 {
+                return Err(DecodeError::Malformed);
+            }
+            separate_planes = chroma_format == 3 && bits.flag()?;
+            bits.exp_golomb()?;
+            bits.exp_golomb()?;
+            bits.flag()?;
+            if bits.flag()? {
+                for list in 0..if chroma_format == 3 { 12 } else { 8 } {
+                    if bits.flag()? {
+                        skip_scaling_list(&mut bits, if list < 6 { 16 } else { 64 })?;
+                    }
+                }
+            }
+        }
+        skip_picture_order(&mut bits)?;
+        bits.exp_golomb()?;
+        bits.flag()?;
+        let (width, height) = picture_size(&mut bits, chroma_format, separate_planes)?;
+        Ok(Self { profile, constraints, level, width, height })
+    }
+}
+
+impl fmt::Display for Sps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "avc1.{:02X}{:02X}{:02X}", self.profile, self.constraints, self.level)
+    }
+}
+
+/// From `log2_max_frame_num_minus4` to the end of the picture order count's part.
+fn skip_picture_order(bits: &mut BitReader<'_>) -> Result<(), DecodeError> {
+    bits.exp_golomb()?;
+    match bits.exp_golomb()? {
+        0 => {
+            bits.exp_golomb()?;
+        }
+        1 => {
+            bits.flag()?;
+            bits.exp_golomb()?;
+            bits.exp_golomb()?;
+            let cycle = bits.exp_golomb()?;
+            if cycle > 255 {
+                return Err(DecodeError::Malformed);
+            }
+            for _ in 0..cycle {
+                bits.exp_golomb()?;
+            }
+        }
+        2 => {}
+        _ => return Err(DecodeError::Malformed),
+    }
+    Ok(())
+}
+
+/// From `pic_width_in_mbs_minus1` to the cropping (§7.4.2.1.1, equations 7-19 to 7-22).
+fn picture_size(
+    bits: &mut BitReader<'_>,
+    chroma_format: u32,
+    separate_planes: bool,
+) -> Result<(u32, u32), DecodeError> {
+    // Level 6.2 allows 1055 macroblocks in a row; more than 4096 is no picture.
+    const MAX_MACROBLOCKS: u32 = 4096;
+    let columns = bits.exp_golomb()?;
+    let rows = bits.exp_golomb()?;
+    if columns >= MAX_MACROBLOCKS || rows >= MAX_MACROBLOCKS {
+        return Err(DecodeError::Malformed);
+    }
+    let fields = if bits.flag()? { 1 } else { 2 };
+    if fields == 2 {
+        bits.flag()?;
+    }
+    bits.flag()?;
+    let (mut width, mut height) = ((columns + 1) * 16, (rows + 1) * 16 * fields);
+    if bits.flag()? {
+        let (unit_x, unit_y) = match chroma_format {
+            _ if separate_planes => (1, 1),
+            1 => (2, 2),
+            2 => (2, 1),
+            _ => (1, 1),
+        };
+        let mut crop = |unit: u32| -> Result<u32, DecodeError> {
+            let (first, second) = (bits.exp_golomb()?, bits.exp_golomb()?);
+            first.checked_add(second).and_then(|sum| sum.checked_mul(unit)).ok_or(DecodeError::Malformed)
+        };
+        let (crop_x, crop_y) = (crop(unit_x)?, crop(unit_y * fields)?);
+        width = width.checked_sub(crop_x).filter(|&width| width > 0).ok_or(DecodeError::Malformed)?;
+        height = height.checked_sub(crop_y).filter(|&height| height > 0).ok_or(DecodeError::Malformed)?;
+    }
+    Ok((width, height))
+}
+
+fn skip_scaling_list(bits: &mut BitReader<'_>, size: u32) -> Result<(), DecodeError> {
+    let (mut last, mut next) = (8i32, 8i32);
+    for _ in 0..size {
+        if next != 0 {
+            next = (last + bits.signed_exp_golomb()?).rem_euclid(256);
+        }
+        last = if next == 0 { last } else { next };
+    }
+    Ok(())
+}
+
+/// Reads bits and leaves out emulation prevention bytes (§7.4.1).
+struct BitReader<'a> {
+    data: &'a [u8],
+    at: usize,
+    bit: u32,
+    zeros: usize,
+}
+
+impl<'a> BitReader<'a> {
+    const fn new(data: &'a [u8]) -> Self {
+        Self { data, at: 0, bit: 0, zeros: 0 }
+    }
+
+    fn flag(&mut self) -> Result<bool, DecodeError> {
+        if self.bit == 0 && self.zeros >= 2 && self.data.get(self.at) == Some(&3) {
+            self.at += 1;
+            self.zeros = 0;
+        }
+        let byte = *self.data.get(self.at).ok_or(DecodeError::Truncated)?;
+        let flag = byte >> (7 - self.bit) & 1 != 0;
+        self.bit += 1;
+        if self.bit == 8 {
+            self.bit = 0;
+            self.at += 1;
+            self.zeros = if byte == 0 { self.zeros + 1 } else { 0 };
+        }
+        Ok(flag)
+    }
+
+    fn bits(&mut self, count: u32) -> Result<u32, DecodeError> {
+        (0..count).try_fold(0, |value, _| Ok(value << 1 | u32::from(self.flag()?)))
+    }
+
+    /// `ue(v)` (§9.1), of at most 31 bits after the zeros.
+    fn exp_golomb(&mut self) -> Result<u32, DecodeError> {
+        let mut zeros = 0;
+        while !self.flag()? {
+            zeros += 1;
+            if zeros > 31 {
+                return Err(DecodeError::Malformed);
+            }
+        }
+        Ok(((1 << zeros) - 1) + self.bits(zeros)?)
+    }
+
+    /// `se(v)`, cut to the range that fields of this size have.
+    fn signed_exp_golomb(&mut self) -> Result<i32, DecodeError> {
+        let code = self.exp_golomb()?;
+        let magnitude = code.div_ceil(2).min(0xffff) as i32;
+        Ok(if code % 2 == 1 { magnitude } else { -magnitude })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Writes the fields of a parameter set bit by bit.
+    #[derive(Default)]
+    struct BitWriter(Vec<bool>);
+
+    impl BitWriter {
+        fn bits(&mut self, value: u32, count: u32) -> &mut Self {
+            self.0.extend((0..count).rev().map(|bit| value >> bit & 1 != 0));
+            self
+        }
+
+        fn ue(&mut self, value: u32) -> &mut Self {
+            let code = value + 1;
+            let len = 32 - code.leading_zeros();
+            self.bits(0, len - 1).bits(code, len)
+        }
+
+        fn nal(&mut self) -> Vec<u8> {
+            self.bits(1, 1);
+            let mut nal = vec![0x67];
+            let mut zeros = 0;
+            for byte in self.0.chunks(8) {
+                let byte = byte.iter().zip((0..8).rev()).fold(0, |sum, (&bit, at)| sum | u8::from(bit) << at);
+                if zeros >= 2 && byte <= 3 {
+                    nal.push(3);
+                    zeros = 0;
+                }
+                nal.push(byte);
+                zeros = if byte == 0 { zeros + 1 } else { 0 };
+            }
+            nal
+        }
+    }
+
+    /// 640×360 in Constrained Baseline, level 3.1: 40 × 23 macroblocks with eight rows cropped.
+    fn baseline() -> Vec<u8> {
+        let mut bits = BitWriter::default();
+        bits.bits(0x42, 8).bits(0xe0, 8).bits(31, 8).ue(0);
+        bits.ue(0).ue(2).ue(1).bits(0, 1);
+        bits.ue(39).ue(22).bits(1, 1).bits(1, 1);
+        bits.bits(1, 1).ue(0).ue(0).ue(0).ue(4);
+        bits.bits(0, 1).nal()
+    }
+
+    #[test]
+    fn size_and_codec_string_are_read() {
+        let sps = Sps::parse(&baseline()).unwrap();
+        assert_eq!((sps.width, sps.height), (640, 360));
+        assert_eq!(sps.to_string(), "avc1.42E01F");
+    }
+
+    /// High profile with a scaling list, picture order type 1, interlaced, 4:2:0 cropping: 1920×1080.
+    #[test]
+    fn high_profile_fields_are_stepped_over() {
+        let mut bits = BitWriter::default();
+        bits.bits(100, 8).bits(0, 8).bits(40, 8).ue(0);
+        bits.ue(1).ue(0).ue(0).bits(0, 1).bits(1, 1);
+        // One list of 16 that ends at its first value (delta −8), and one of 64 likewise.
+        bits.bits(1, 1).ue(16).bits(0, 5).bits(1, 1).ue(16).bits(0, 1);
+        bits.ue(0).ue(1).bits(0, 1).ue(0).ue(0).ue(2).ue(5).ue(6).ue(4).bits(0, 1);
+        bits.ue(119).ue(33).bits(0, 1).bits(1, 1).bits(1, 1);
+        bits.bits(1, 1).ue(0).ue(0).ue(0).ue(2);
+        let sps = Sps::parse(&bits.bits(0, 1).nal()).unwrap();
+        assert_eq!((sps.width, sps.height, sps.to_string().as_str()), (1920, 1080, "avc1.640028"));
+    }
+
+    #[test]
+    fn truncations_and_other_units_are_refused() {
+        let good = baseline();
+        // The last byte holds what follows the cropping.
+        for cut in 0..good.len() - 1 {
+            assert!(Sps::parse(&good[..cut]).is_err(), "{cut}");
+        }
+        assert_eq!(Sps::parse(&[0x68, 1, 2, 3]), Err(DecodeError::Malformed));
+    }
+
+    #[test]
+    fn cropping_all_of_the_picture_is_refused() {
+        let mut bits = BitWriter::default();
+        bits.bits(0x42, 8).bits(0xe0, 8).bits(31, 8).ue(0);
+        bits.ue(0).ue(2).ue(1).bits(0, 1);
+        bits.ue(0).ue(0).bits(1, 1).bits(1, 1);
+        bits.bits(1, 1).ue(4).ue(4).ue(0).ue(0);
+        assert_eq!(Sps::parse(&bits.bits(0, 1).nal()), Err(DecodeError::Malformed));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(body in proptest::collection::vec(any::<u8>(), 0..60), high: bool) {
+            let mut nal = vec![0x67];
+            if high {
+                nal.extend_from_slice(&[100, 0, 31, 0x80]);
+            }
+            nal.extend_from_slice(&body);
+            if let Ok(sps) = Sps::parse(&nal) {
+                prop_assert!(sps.width > 0 && sps.height > 0);
+            }
+        }
+    }
+}
