@@ -9,7 +9,8 @@
 //!    (RFC 7675).
 //! 5. The controlling side nominates; from then on the nominated pair is the only one sent on (§8, §12.1).
 //!
-//! A lite agent does step 3 only, without checking back, and sends where the peer nominates.
+//! A lite agent does step 3 only, without checking back. It sends where the peer has checked, and once the peer has
+//! nominated a path, there only.
 //!
 //! Left out: TURN, TCP, gathering, mDNS resolution.
 

@@ -41,17 +41,10 @@ impl Agent {
         }
     }
 
-    /// A valid response on this pair.
+    /// A sign of life on this pair: a valid response, or for a lite agent a valid check of the peer.
     pub(super) fn refresh_consent(&mut self, id: PairId) {
         if self.selected == Some(id) && self.state == State::Disconnected {
             self.set_state(State::Connected);
-        }
-    }
-
-    /// A valid check of the peer on this pair.
-    pub(super) fn refresh_lite_liveness(&mut self, id: PairId) {
-        if self.is_lite() {
-            self.refresh_consent(id);
         }
     }
 

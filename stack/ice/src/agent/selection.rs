@@ -52,6 +52,16 @@ impl Agent {
         }
     }
 
+    /// A lite agent sends where the peer has checked, until the peer nominates: browsers nominate one check later than
+    /// they begin the DTLS handshake.
+    pub(super) fn use_best_before_nomination(&mut self, now: Instant) {
+        if !self.concluded
+            && let Some(best) = self.checklist.best_valid(self.role()).map(|pair| pair.id)
+        {
+            self.select(now, best);
+        }
+    }
+
     /// A check of this side has succeeded.
     pub(super) fn became_valid(&mut self, now: Instant, id: PairId, nominated: bool) {
         let role = self.role();

@@ -75,7 +75,10 @@ impl Agent {
         if request.use_candidate() && self.role() == Role::Controlled {
             self.peer_chooses(now, id, request.transaction_id());
         }
-        self.refresh_lite_liveness(id);
+        if self.is_lite() {
+            self.use_best_before_nomination(now);
+            self.refresh_consent(id);
+        }
     }
 
     /// Tells the owner, once, that what arrives on this path may be looked at.

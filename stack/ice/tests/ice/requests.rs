@@ -153,11 +153,31 @@ fn an_unknown_required_attribute_is_420_and_an_optional_one_is_ignored() {
 #[test]
 fn an_appended_use_candidate_is_not_honoured() {
     let (mut b, path) = target(true);
-    let signed = unsigned_check(&b.agent, 9).sign(b.agent.local_credentials().pwd());
-    let request = signed.attribute(0x25, &[]).fingerprint().bytes();
-    assert!(answer(&mut b, path, &request).is_some());
-    assert_eq!(b.agent.selected_path(), None);
-    assert!(b.agent.is_authenticated(&path));
+    let elsewhere = FiveTuple::udp(addr(B), addr("192.0.2.1:77"));
+    let nomination = check(&b.agent, 9, true);
+    assert!(answer(&mut b, path, &nomination).is_some());
+    for id in 1..4 {
+        let request = unsigned_check(&b.agent, id).sign(b.agent.local_credentials().pwd());
+        let request = request.attribute(0x25, &[]).fingerprint().bytes();
+        assert!(answer(&mut b, elsewhere, &request).is_some());
+    }
+    assert_eq!(b.agent.selected_path(), Some(path));
+    assert!(b.agent.is_authenticated(&elsewhere));
+}
+
+/// Before nomination a lite agent can already answer where the peer has checked; a nomination then decides.
+#[test]
+fn a_lite_agent_can_send_after_the_first_authenticated_check() {
+    let (mut b, path) = target(true);
+    let elsewhere = FiveTuple::udp(addr(B), addr("192.0.2.1:77"));
+    let plain = check(&b.agent, 1, false);
+    assert!(answer(&mut b, path, &plain).is_some());
+    assert_eq!((b.agent.selected_path(), b.agent.can_send()), (Some(path), true));
+    let nomination = check(&b.agent, 2, true);
+    assert!(answer(&mut b, elsewhere, &nomination).is_some());
+    let plain = check(&b.agent, 3, false);
+    assert!(answer(&mut b, path, &plain).is_some());
+    assert_eq!(b.agent.selected_path(), Some(elsewhere));
 }
 
 /// STUN-10, STUN-11: every truncation and every flipped bit of a right check is dropped or refused.
