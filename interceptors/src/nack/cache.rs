@@ -1,5 +1,6 @@
 //! The recent packets of one stream, for retransmission.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use tombolo_net::ExtSeqNo;
@@ -48,44 +49,41 @@ struct Slot<P> {
     packet: P,
 }
 
-/// A ring of the last packets of one stream by sequence number, bounded by packets, bytes and age.
+/// The last packets of one stream by sequence number, bounded by packets, bytes and age.
 ///
 /// `P` is whatever the owner needs to make the packet again: usually header fields and a shared `Bytes`
-/// payload. One cache serves all subscribers of a stream.
+/// payload. One cache serves all subscribers of a stream. Its table grows to what the bounds make of the stream's
+/// rate, and is then used again and again.
 #[derive(Debug)]
 pub struct Cache<P> {
     config: CacheConfig,
-    slots: Vec<Option<Slot<P>>>,
-    /// The span that may hold packets, both ends included; meaningless while `len` is 0.
+    /// One slot for each number from `oldest` on; neither the first nor the last is empty.
+    slots: VecDeque<Option<Slot<P>>>,
     oldest: u64,
-    newest: u64,
     len: usize,
     bytes: usize,
 }
 
 impl<P> Cache<P> {
-    /// An empty cache; the ring of slots is allocated here, once.
+    /// An empty cache.
     #[must_use]
-    pub fn new(config: CacheConfig) -> Self {
-        let slots = (0..config.max_packets.max(1)).map(|_| None).collect();
-        Self { config, slots, oldest: 0, newest: 0, len: 0, bytes: 0 }
+    pub const fn new(config: CacheConfig) -> Self {
+        Self { config, slots: VecDeque::new(), oldest: 0, len: 0, bytes: 0 }
     }
 
     /// Keeps a packet of `size_bytes`. A number that is there already, or that lies below the span, changes
     /// nothing.
     pub fn insert(&mut self, now: Instant, seq: ExtSeqNo, size_bytes: usize, packet: P) {
         self.evict_old(now);
-        if !self.make_room(seq.0) {
+        let Some(index) = self.make_room(seq.0) else { return };
+        let slot = &mut self.slots[index];
+        if slot.is_some() {
             return;
         }
-        let index = self.index(seq.0);
-        if self.slots[index].is_some() {
-            return;
-        }
-        self.slots[index] = Some(Slot { at: now, size_bytes, packet });
+        *slot = Some(Slot { at: now, size_bytes, packet });
         self.len += 1;
         self.bytes += size_bytes;
-        while self.bytes > self.config.max_bytes {
+        while self.bytes > self.config.max_bytes || self.slots.len() > usize::from(self.config.max_packets) {
             self.evict_oldest();
         }
     }
@@ -93,16 +91,14 @@ impl<P> Cache<P> {
     /// The packet with this number, when it is there and not too old.
     #[must_use]
     pub fn get(&self, now: Instant, seq: ExtSeqNo) -> Option<&P> {
-        if self.len == 0 || seq.0 < self.oldest || seq.0 > self.newest {
-            return None;
-        }
-        let slot = self.slots[self.index(seq.0)].as_ref()?;
+        let index = usize::try_from(seq.0.checked_sub(self.oldest)?).ok()?;
+        let slot = self.slots.get(index)?.as_ref()?;
         (now.saturating_duration_since(slot.at) <= self.config.max_age).then_some(&slot.packet)
     }
 
     /// Forgets everything.
     pub fn clear(&mut self) {
-        self.slots.fill_with(|| None);
+        self.slots.clear();
         self.len = 0;
         self.bytes = 0;
     }
@@ -125,54 +121,50 @@ impl<P> Cache<P> {
         self.bytes
     }
 
-    /// Moves the span so that it includes `seq`; `false` when `seq` is below what the ring can span.
-    fn make_room(&mut self, seq: u64) -> bool {
-        let span = self.slots.len() as u64;
-        if self.len == 0 || (seq > self.newest && seq - self.newest >= span) {
+    /// The slot for `seq`, made if there is none; `None` when `seq` is below what the cache can span. Before the
+    /// return to the caller's code the first and the last slot are filled again.
+    fn make_room(&mut self, seq: u64) -> Option<usize> {
+        let span = u64::from(self.config.max_packets);
+        let newest = self.oldest + (self.slots.len() as u64).saturating_sub(1);
+        if self.slots.is_empty() || (seq > newest && seq - newest >= span) {
             self.clear();
-            (self.oldest, self.newest) = (seq, seq);
-        } else if seq > self.newest {
-            self.newest = seq;
-            while self.newest - self.oldest >= span {
-                self.remove(self.oldest);
-                self.oldest += 1;
-            }
+            self.oldest = seq;
         } else if seq < self.oldest {
-            if self.newest - seq >= span {
-                return false;
+            if newest - seq >= span {
+                return None;
+            }
+            for _ in seq..self.oldest {
+                self.slots.push_front(None);
             }
             self.oldest = seq;
         }
-        true
+        // At most twice the span, and less than that for longer than this call.
+        let index = (seq - self.oldest) as usize;
+        while self.slots.len() <= index {
+            self.slots.push_back(None);
+        }
+        Some(index)
     }
 
     fn evict_old(&mut self, now: Instant) {
-        while self.len > 0 {
-            if let Some(slot) = &self.slots[self.index(self.oldest)]
-                && now.saturating_duration_since(slot.at) <= self.config.max_age
-            {
-                return;
-            }
+        while let Some(Some(slot)) = self.slots.front()
+            && now.saturating_duration_since(slot.at) > self.config.max_age
+        {
             self.evict_oldest();
         }
     }
 
-    /// Narrows the span by one number; while `len` is above 0 there is one to come.
+    /// Removes the oldest packet and the empty slots behind it.
     fn evict_oldest(&mut self) {
-        self.remove(self.oldest);
-        self.oldest += 1;
-    }
-
-    fn remove(&mut self, seq: u64) {
-        let index = self.index(seq);
-        if let Some(slot) = self.slots[index].take() {
+        if let Some(Some(slot)) = self.slots.pop_front() {
             self.len -= 1;
             self.bytes -= slot.size_bytes;
         }
-    }
-
-    fn index(&self, seq: u64) -> usize {
-        (seq % self.slots.len() as u64) as usize
+        self.oldest += 1;
+        while let Some(None) = self.slots.front() {
+            self.slots.pop_front();
+            self.oldest += 1;
+        }
     }
 }
 

@@ -101,7 +101,8 @@ impl GeneratorConfig {
 pub enum Arrival {
     /// Newer than all before; packets between may now be missing.
     New,
-    /// It was missing. `requests` is how often it had been asked for: 0 for mere reordering.
+    /// It was missing, or it comes from shortly before the first packet. `requests` is how often it had been asked
+    /// for: 0 for mere reordering.
     Recovered {
         /// How often it had been asked for.
         requests: u8,
@@ -142,6 +143,10 @@ struct Missing {
 pub struct Generator {
     config: GeneratorConfig,
     highest: Option<ExtSeqNo>,
+    /// The first packet of this run of numbers.
+    first: ExtSeqNo,
+    /// Which of the 64 before it have arrived, the nearest in the lowest bit.
+    early: u64,
     last_arrival: Option<Instant>,
     /// Ascending by sequence number.
     missing: VecDeque<Missing>,
@@ -159,8 +164,10 @@ impl Generator {
         Self {
             config,
             highest: None,
+            first: ExtSeqNo(0),
+            early: 0,
             last_arrival: None,
-            missing: VecDeque::with_capacity(usize::from(config.max_missing) + 1),
+            missing: VecDeque::new(),
             behind: None,
             lost: None,
             rtt: INITIAL_RTT,
@@ -178,7 +185,7 @@ impl Generator {
         let silence = self.last_arrival.map_or(Duration::ZERO, |last| now.saturating_duration_since(last));
         self.last_arrival = Some(now);
         let Some(highest) = self.highest else {
-            self.highest = Some(seq);
+            self.restart(seq);
             return Arrival::New;
         };
         if seq > highest {
@@ -187,6 +194,9 @@ impl Generator {
         if let Ok(index) = self.missing.binary_search_by_key(&seq, |missing| missing.seq) {
             let requests = self.missing.remove(index).map_or(0, |missing| missing.requests);
             return Arrival::Recovered { requests };
+        }
+        if self.is_early(seq) {
+            return Arrival::Recovered { requests: 0 };
         }
         if highest.0 - seq.0 <= u64::from(self.config.window_packets) {
             return Arrival::Duplicate;
@@ -311,6 +321,17 @@ impl Generator {
         }
         self.behind = None;
         self.highest = Some(seq);
+        self.first = seq;
+        self.early = 0;
+    }
+
+    /// Whether this is a packet from shortly before the first one that has not been seen: reordering at the start.
+    fn is_early(&mut self, seq: ExtSeqNo) -> bool {
+        let Some(before @ 1..=64) = self.first.0.checked_sub(seq.0) else { return false };
+        let bit = 1 << (before - 1);
+        let unseen = self.early & bit == 0;
+        self.early |= bit;
+        unseen
     }
 
     fn give_up(&mut self, now: Instant) {
@@ -451,6 +472,21 @@ mod tests {
         generator.on_packet(at(799 + 400), seq(41));
         assert_eq!(generator.poll_lost(), None, "11 packets are quickly repaired");
         assert_eq!(generator.missing(), 12 + 11);
+    }
+
+    /// A first frame whose packets come out of order loses none of them.
+    #[test]
+    fn packets_from_before_the_first_are_taken_once() {
+        let mut generator = Generator::new(GeneratorConfig::default());
+        let mut arrive = |number| generator.on_packet(at(0), seq(number));
+        assert_eq!(arrive(100), Arrival::New);
+        for number in [98, 36] {
+            assert_eq!(arrive(number), Arrival::Recovered { requests: 0 });
+            assert_eq!(arrive(number), Arrival::Duplicate);
+        }
+        assert_eq!([arrive(35), arrive(100)], [Arrival::Duplicate; 2]);
+        assert_eq!(arrive(5000), Arrival::Restarted);
+        assert_eq!(arrive(4999), Arrival::Recovered { requests: 0 });
     }
 
     #[test]

@@ -7,7 +7,7 @@ use tombolo_net::{ExtSeqNo, SeqNo, SeqUnwrapper};
 use super::Cache;
 
 /// How many of the last sequence numbers are answered; a power of two.
-const WINDOW: usize = 2048;
+const WINDOW: usize = 1024;
 /// The round trip that is assumed before one is measured.
 const INITIAL_RTT: Duration = Duration::from_millis(50);
 
@@ -69,12 +69,12 @@ pub enum Refusal {
 /// Which packet a slot speaks of, when it was last resent (milliseconds since the first NACK) and how often.
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
-    seq: u64,
-    at_ms: u64,
+    seq: u32,
+    at_ms: u32,
     resends: u8,
 }
 
-/// Decides what one subscriber of one stream is sent again. 48 KiB once the first NACK has come, nothing before.
+/// Decides what one subscriber of one stream is sent again. 12 KiB once the first NACK has come, nothing before.
 #[derive(Debug)]
 pub struct Responder {
     config: ResponderConfig,
@@ -116,7 +116,7 @@ impl Responder {
         self.sent.unwrap(seq)
     }
 
-    /// The number, without its wraps, of a packet that a NACK names; `None` when it lies outside the last 2048.
+    /// The number, without its wraps, of a packet that a NACK names; `None` when it lies outside the last 1024.
     #[must_use]
     pub fn find(&self, seq: SeqNo) -> Option<ExtSeqNo> {
         let highest = self.sent.highest()?;
@@ -178,16 +178,18 @@ impl Responder {
             self.slots.resize(WINDOW, Slot::default());
         }
         let base = *self.base.get_or_insert(now);
-        let now_ms = u64::try_from(now.saturating_duration_since(base).as_millis()).unwrap_or(u64::MAX);
+        // Both wrap: numbers after 2³² packets, time after 49 days, far beyond the window.
+        let now_ms = now.saturating_duration_since(base).as_millis() as u32;
+        let number = seq.0 as u32;
         let slot = &mut self.slots[seq.0 as usize & (WINDOW - 1)];
-        if slot.seq != seq.0 {
-            *slot = Slot { seq: seq.0, ..Slot::default() };
+        if slot.seq != number {
+            *slot = Slot { seq: number, ..Slot::default() };
         }
         if slot.resends > 0 {
             if slot.resends >= self.config.max_resends {
                 return Err(Refusal::TooOften);
             }
-            if u128::from(now_ms - slot.at_ms) < self.rtt.as_millis() {
+            if u128::from(now_ms.wrapping_sub(slot.at_ms)) < self.rtt.as_millis() {
                 return Err(Refusal::TooSoon);
             }
         }
@@ -233,7 +235,7 @@ mod tests {
     #[test]
     fn what_was_never_sent_or_long_ago_is_refused() {
         let (mut responder, cache) = sender(ResponderConfig::default(), 10);
-        for seq in [4, 5, 30_000, 65_529, 63_482] {
+        for seq in [4, 5, 30_000, 65_529, 64_500] {
             assert_eq!(responder.resend(at(1), SeqNo(seq), &cache, Vec::len), Err(Refusal::Unknown));
         }
         assert_eq!((responder.resent(), responder.refused()), (0, 5));

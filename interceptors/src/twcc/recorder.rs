@@ -6,7 +6,7 @@ use tombolo_net::{SeqNo, SeqUnwrapper, Ssrc};
 use tombolo_rtp::rtcp;
 
 /// How many sequence numbers are remembered: a power of two.
-const WINDOW: u64 = 2048;
+const WINDOW: u64 = 1024;
 /// How far back a packet that comes late makes the next feedback reach.
 const REORDER_WINDOW: u64 = 512;
 
@@ -32,10 +32,10 @@ impl RecorderConfig {
         self
     }
 
-    /// After this many packets feedback goes out before the interval is over, at most 1024. Default 500.
+    /// After this many packets feedback goes out before the interval is over, at most 512. Default 500.
     #[must_use]
     pub const fn max_packets(mut self, packets: u16) -> Self {
-        self.max_packets = if packets > 1024 { 1024 } else { packets };
+        self.max_packets = if packets > 512 { 512 } else { packets };
         self
     }
 
@@ -47,16 +47,16 @@ impl RecorderConfig {
     }
 }
 
-/// A sequence number (without wraps) and when it arrived after the recorder's origin.
+/// A sequence number (without wraps) and when it arrived, in µs after the recorder's origin.
 #[derive(Clone, Copy, Debug)]
 struct Slot {
     seq: u64,
-    arrival: Duration,
+    arrival_us: u64,
 }
 
-const EMPTY: Slot = Slot { seq: u64::MAX, arrival: Duration::ZERO };
+const EMPTY: Slot = Slot { seq: u64::MAX, arrival_us: 0 };
 
-/// Notes arrivals of one transport and writes feedback about them. 48 KiB from the first packet on.
+/// Notes arrivals of one transport and writes feedback about them. 16 KiB from the first packet on.
 #[derive(Debug)]
 pub struct Recorder {
     config: RecorderConfig,
@@ -112,7 +112,8 @@ impl Recorder {
         if slot.seq == seq {
             return;
         }
-        *slot = Slot { seq, arrival: now.saturating_duration_since(origin) };
+        let arrival = now.saturating_duration_since(origin).as_micros();
+        *slot = Slot { seq, arrival_us: u64::try_from(arrival).unwrap_or(u64::MAX) };
         // A late packet makes the feedback reach back, even over what was told before as missing.
         let from = seq.min(self.told_end);
         self.begin = Some(self.begin.map_or(from, |begin| begin.min(from)));
@@ -132,7 +133,7 @@ impl Recorder {
         let slots = &self.slots;
         let arrivals = (begin..=self.highest).map(|seq| {
             let slot = slots[(seq % WINDOW) as usize];
-            (slot.seq == seq).then_some(slot.arrival)
+            (slot.seq == seq).then(|| Duration::from_micros(slot.arrival_us))
         });
         let told = rtcp::write_transport_feedback(
             out,

@@ -44,17 +44,20 @@ enum State {
     Acked,
 }
 
+/// When a packet was sent, in µs on a clock that wraps, its size and its fate.
 #[derive(Clone, Copy, Debug)]
 struct Slot {
-    sent: Instant,
-    size_bytes: u32,
+    sent_us: u32,
+    size_bytes: u16,
     state: State,
 }
 
-/// Numbers the packets of one transport and remembers the last 4096. 128 KiB from the first packet on.
+/// Numbers the packets of one transport and remembers the last 4096. 32 KiB from the first packet on.
 #[derive(Debug)]
 pub struct SendHistory {
     next: u64,
+    /// When the last packet was sent, and what the slots' clock read then.
+    last_sent: Option<(Instant, u32)>,
     slots: Vec<Slot>,
     /// The receiver's clock at the last arrival told, wraps removed.
     clock_us: Option<i64>,
@@ -93,6 +96,7 @@ impl SendHistory {
     pub fn new(first: SeqNo) -> Self {
         Self {
             next: 0x1_0000 + u64::from(first.0),
+            last_sent: None,
             slots: Vec::new(),
             clock_us: None,
             loss: 0.0,
@@ -100,11 +104,17 @@ impl SendHistory {
         }
     }
 
-    /// Numbers a packet that goes out at `now` with `size_bytes` (whichever size the owner's bitrates mean).
+    /// Numbers a packet that goes out at `now` with `size_bytes`, at most 65535 (whichever size the owner's bitrates
+    /// mean).
     pub fn on_sent(&mut self, now: Instant, size_bytes: u32) -> SeqNo {
         let seq = self.next;
         self.next += 1;
-        let slot = Slot { sent: now, size_bytes, state: State::InFlight };
+        let sent_us = self.last_sent.map_or(0, |(last, last_us)| {
+            last_us.wrapping_add(now.saturating_duration_since(last).as_micros() as u32)
+        });
+        self.last_sent = Some((now, sent_us));
+        let size_bytes = u16::try_from(size_bytes).unwrap_or(u16::MAX);
+        let slot = Slot { sent_us, size_bytes, state: State::InFlight };
         if self.slots.is_empty() {
             self.slots.resize(WINDOW as usize, Slot { state: State::Acked, ..slot });
         }
@@ -132,7 +142,9 @@ impl SendHistory {
                 continue;
             }
             slot.state = state;
-            let Slot { sent, size_bytes, .. } = *slot;
+            let Slot { sent_us, size_bytes, .. } = *slot;
+            let size_bytes = u32::from(size_bytes);
+            let Some(sent) = self.instant(sent_us) else { continue };
             match arrival_us {
                 Some(us) => {
                     summary.acked += 1;
@@ -172,6 +184,12 @@ impl SendHistory {
         let ext = last - u64::from((last as u16).wrapping_sub(seq.0));
         let known = !self.slots.is_empty() && last - ext < WINDOW;
         known.then(|| (ext, &mut self.slots[(ext % WINDOW) as usize]))
+    }
+
+    /// The instant that the slots' clock reads `us`, within 71 minutes before the last packet was sent.
+    fn instant(&self, us: u32) -> Option<Instant> {
+        let (last, last_us) = self.last_sent?;
+        last.checked_sub(Duration::from_micros(last_us.wrapping_sub(us).into()))
     }
 
     fn unwrap_clock(&mut self, us: i64) -> i64 {
