@@ -1,0 +1,326 @@
+//! The machine: verbs, polls, timers and what ends it. What comes in is in `receive.rs`.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tombolo_net::{FiveTuple, Rng, Seed, Transmit};
+use tracing::debug;
+
+use crate::alert::{Alert, AlertDescription};
+use crate::config::Config;
+use crate::error::{FailReason, UseError};
+use crate::event::Event;
+use crate::fingerprint::Fingerprint;
+use crate::flight::Flight;
+use crate::fragment::Reassembler;
+use crate::handshake::client::AwaitServerHello;
+use crate::handshake::server::AwaitClientHello;
+use crate::handshake::{Complete, Context, Handshake};
+use crate::identity::PeerIdentity;
+use crate::queue::{DatagramQueue, Held, Sealed};
+use crate::record::{ContentType, RecordLayer};
+use crate::stats::Stats;
+use crate::transcript::Transcript;
+
+/// How long a handshake without progress goes on after an alert that anyone may have sent.
+pub(crate) const ALERT_GRACE: Duration = Duration::from_secs(1);
+
+/// Which side of the handshake this is: `a=setup:active` is the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Sends the ClientHello.
+    Client,
+    /// Waits for it.
+    Server,
+}
+
+/// Where the connection stands.
+pub(crate) enum State {
+    /// The handshake runs.
+    Handshaking(Box<Handshake>),
+    /// The handshake is complete, and the fingerprints are not here yet.
+    Unverified(Box<Complete>),
+    /// Complete and verified.
+    Connected,
+    /// Over.
+    Closed,
+}
+
+/// One DTLS association.
+///
+/// After any input or verb, call [`Connection::poll_transmit`] until `None`, [`Connection::poll_event`] until
+/// `None`, then [`Connection::poll_timeout`].
+///
+/// A client sends its first flight as soon as it has a path. All that is kept for a peer that has not proved
+/// itself is bounded: 32 KiB of handshake fragments, 16 KiB of early records, 16 KiB of early application data.
+pub struct Connection {
+    pub(crate) config: Arc<Config>,
+    pub(crate) role: Role,
+    pub(crate) rng: Rng,
+    pub(crate) state: State,
+    pub(crate) path: Option<FiveTuple>,
+    pub(crate) records: RecordLayer,
+    pub(crate) reassembler: Reassembler,
+    pub(crate) transcript: Transcript,
+    pub(crate) flight: Flight,
+    pub(crate) identity: PeerIdentity,
+    /// The message whose repetition shows that the peer lacks our flight.
+    pub(crate) repeat_trigger: Option<u16>,
+    /// An alert that is not authenticated, and when it is believed.
+    pub(crate) rumour: Option<(AlertDescription, Instant)>,
+    pub(crate) sealed: Sealed,
+    pub(crate) held: Held,
+    pub(crate) outgoing: DatagramQueue,
+    pub(crate) events: VecDeque<Event>,
+    pub(crate) stats: Stats,
+}
+
+impl Connection {
+    /// A new association; nothing is sent before [`Connection::set_path`].
+    #[must_use]
+    pub fn new(config: Arc<Config>, role: Role, seed: &Seed, _now: Instant) -> Self {
+        let flight = Flight::new(config.retransmission, config.mtu);
+        let mut connection = Self {
+            config,
+            role,
+            rng: seed.rng(),
+            state: State::Closed,
+            path: None,
+            records: RecordLayer::default(),
+            reassembler: Reassembler::default(),
+            transcript: Transcript::default(),
+            flight,
+            identity: PeerIdentity::default(),
+            repeat_trigger: None,
+            rumour: None,
+            sealed: Sealed::default(),
+            held: Held::default(),
+            outgoing: DatagramQueue::default(),
+            events: VecDeque::new(),
+            stats: Stats::default(),
+        };
+        let handshake = match role {
+            Role::Client => Handshake::ServerHello(AwaitServerHello::start(&mut connection.context())),
+            Role::Server => Handshake::ClientHello(AwaitClientHello),
+        };
+        connection.state = State::Handshaking(Box::new(handshake));
+        connection
+    }
+
+    /// What the handshake states work on.
+    pub(crate) fn context(&mut self) -> Context<'_> {
+        Context {
+            config: &self.config,
+            rng: &mut self.rng,
+            transcript: &mut self.transcript,
+            flight: &mut self.flight,
+            records: &mut self.records,
+            identity: &mut self.identity,
+            launched: false,
+        }
+    }
+
+    /// Our role.
+    #[must_use]
+    pub const fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Sets the path that datagrams go out on. Datagrams are taken from any path: whether a path may be listened to
+    /// is for ICE to say, and the records authenticate themselves.
+    pub const fn set_path(&mut self, path: FiveTuple) {
+        self.path = Some(path);
+    }
+
+    /// Tells which certificates the peer may have, as they were signalled. They may come before, during or after the
+    /// handshake; without them nothing is exported or delivered. A later call replaces the earlier fingerprints, and
+    /// a certificate that does not match them ends the connection at any time.
+    pub fn set_remote_fingerprints(&mut self, _now: Instant, fingerprints: Vec<Fingerprint>) {
+        if matches!(self.state, State::Closed) {
+            return;
+        }
+        self.identity.expect(fingerprints);
+        self.verify_peer();
+    }
+
+    /// The peer's certificate in DER, once it has come. It is the peer's only after [`Event::Connected`].
+    #[must_use]
+    pub fn remote_certificate(&self) -> Option<&[u8]> {
+        self.identity.certificate()
+    }
+
+    /// The most bytes that [`Connection::write`] takes at once.
+    #[must_use]
+    pub fn max_write_len(&self) -> usize {
+        self.config.mtu - RecordLayer::overhead(1)
+    }
+
+    /// Sends application data as one record in one datagram.
+    ///
+    /// # Errors
+    /// [`UseError`] when the connection is not up, the data does not fit one datagram, or 256 KiB wait to be polled.
+    pub fn write(&mut self, _now: Instant, data: &[u8]) -> Result<(), UseError> {
+        match self.state {
+            State::Connected => {}
+            State::Closed => return Err(UseError::Closed),
+            State::Handshaking(_) | State::Unverified(_) => return Err(UseError::NotConnected),
+        }
+        let max = self.max_write_len();
+        if data.len() > max {
+            return Err(UseError::TooLong { max });
+        }
+        if !self.outgoing.has_room(data.len() + RecordLayer::overhead(1)) {
+            return Err(UseError::QueueFull);
+        }
+        let mut written = false;
+        let records = &mut self.records;
+        self.outgoing.push(|out| written = records.write(1, ContentType::APPLICATION_DATA, &[data], out));
+        if written { Ok(()) } else { Err(UseError::Closed) }
+    }
+
+    /// Ends the association with close_notify.
+    pub fn close(&mut self, _now: Instant) {
+        if !matches!(self.state, State::Closed) {
+            self.send_alert(Alert::warning(AlertDescription::CLOSE_NOTIFY));
+            self.end(Event::Closed);
+        }
+    }
+
+    /// Acts on the deadlines that have passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if let Some((description, at)) = self.rumour
+            && now >= at
+        {
+            return self.fail(FailReason::PeerAlert(description));
+        }
+        match self.flight.handle_timeout(now) {
+            Ok(repeats) => self.stats.retransmissions += u64::from(repeats),
+            Err(_) => self.fail(FailReason::Timeout),
+        }
+    }
+
+    /// The next datagram to send, appended to `out`.
+    pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
+        let path = self.path?;
+        let start = out.len();
+        if !self.flight.write(now, &mut self.records, out) && !self.outgoing.pop(out) {
+            return None;
+        }
+        self.stats.datagrams_sent += 1;
+        Some(Transmit::datagram(path, out.len() - start))
+    }
+
+    /// What has happened.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When to call [`Connection::handle_timeout`].
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let rumour = self.rumour.map(|(_, at)| at);
+        [self.flight.deadline(), rumour].into_iter().flatten().min()
+    }
+
+    /// The counters.
+    #[must_use]
+    pub const fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Both Finished messages are verified.
+    pub(crate) fn complete(&mut self, complete: Complete) {
+        self.rumour = None;
+        self.flight.stop_timer();
+        self.reassembler = Reassembler::default();
+        self.transcript = Transcript::default();
+        if self.role == Role::Client {
+            // The server has our last flight, or it could not have ended the handshake.
+            self.repeat_trigger = None;
+        }
+        self.state = State::Unverified(Box::new(complete));
+        self.verify_peer();
+    }
+
+    /// Compares certificate and fingerprints once both are here; connects when the handshake is complete too.
+    fn verify_peer(&mut self) {
+        match self.identity.check(&self.config.provider) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(reason) => return self.fail(reason),
+        }
+        match std::mem::replace(&mut self.state, State::Connected) {
+            State::Unverified(complete) => self.connect(&complete),
+            other => self.state = other,
+        }
+    }
+
+    fn connect(&mut self, complete: &Complete) {
+        let is_client = self.role == Role::Client;
+        let exported = complete.srtp.map(|profile| complete.secrets.export_srtp(profile, is_client));
+        let srtp = match exported.transpose() {
+            Ok(keys) => keys.flatten(),
+            Err(error) => return self.fail(error.into()),
+        };
+        debug!(role = ?self.role, srtp = ?complete.srtp, "DTLS connected");
+        self.events.push_back(Event::Connected { srtp });
+        while let Some(((), data)) = self.held.pop() {
+            self.events.push_back(Event::ApplicationData(data));
+        }
+    }
+
+    /// Ends the connection, telling the peer why where that is for it to know.
+    pub(crate) fn fail(&mut self, reason: FailReason) {
+        if !matches!(self.state, State::Closed) {
+            self.end_with(reason);
+        }
+    }
+
+    /// The same, for a connection whose state was taken out.
+    pub(crate) fn end_with(&mut self, reason: FailReason) {
+        debug!(role = ?self.role, %reason, "DTLS failed");
+        if let Some(description) = reason.alert() {
+            self.send_alert(Alert::fatal(description));
+        }
+        self.end(Event::Failed(reason));
+    }
+
+    /// Forgets everything but the alert that is still to go out.
+    pub(crate) fn end(&mut self, event: Event) {
+        self.state = State::Closed;
+        self.flight.abandon();
+        self.rumour = None;
+        self.records.forget_keys();
+        self.reassembler = Reassembler::default();
+        self.transcript = Transcript::default();
+        self.sealed.clear();
+        self.held.clear();
+        self.events.push_back(event);
+    }
+
+    /// Queues an alert in the epoch that our current flight ends in. Alerts are not repeated.
+    pub(crate) fn send_alert(&mut self, alert: Alert) {
+        let epoch = self.flight.epoch();
+        let content = alert.encode();
+        let records = &mut self.records;
+        if self.outgoing.has_room(content.len() + RecordLayer::overhead(epoch)) {
+            self.outgoing.push(|out| {
+                records.write(epoch, ContentType::ALERT, &[&content], out);
+            });
+        }
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match &self.state {
+            State::Handshaking(_) => "Handshaking",
+            State::Unverified(_) => "Unverified",
+            State::Connected => "Connected",
+            State::Closed => "Closed",
+        };
+        f.debug_struct("Connection").field("role", &self.role).field("state", &state).finish_non_exhaustive()
+    }
+}

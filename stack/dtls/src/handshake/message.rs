@@ -1,0 +1,340 @@
+//! The bodies of handshake messages (RFC 5246 §7.4, RFC 6347 §4.2.1, RFC 8422 §5).
+
+use crate::codec::{Reader, put_u16, put_vec8, put_vec16, put_vec24, u16_list};
+use crate::error::DecodeError;
+use crate::extension::{Extensions, Hello};
+use crate::fragment::HandshakeType;
+
+/// `ECCurveType` named_curve.
+const NAMED_CURVE: u8 = 3;
+
+/// ClientHello.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ClientHello {
+    pub(crate) version: u16,
+    pub(crate) random: [u8; 32],
+    pub(crate) session_id: Vec<u8>,
+    pub(crate) cookie: Vec<u8>,
+    pub(crate) cipher_suites: Vec<u16>,
+    pub(crate) compression_methods: Vec<u8>,
+    pub(crate) extensions: Extensions,
+}
+
+impl ClientHello {
+    fn decode(mut reader: Reader<'_>) -> Result<Self, DecodeError> {
+        let version = reader.u16()?;
+        let random = reader.array()?;
+        let session_id = short(reader.vec8()?, 32)?.to_vec();
+        let cookie = reader.vec8()?.to_vec();
+        let cipher_suites = u16_list(reader.vec16()?)?;
+        let compression_methods = reader.vec8()?.to_vec();
+        if cipher_suites.is_empty() || compression_methods.is_empty() {
+            return Err(DecodeError::BadLength);
+        }
+        let extensions = Extensions::decode(reader, Hello::Client)?;
+        Ok(Self { version, random, session_id, cookie, cipher_suites, compression_methods, extensions })
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(256);
+        put_u16(&mut out, self.version);
+        out.extend_from_slice(&self.random);
+        put_vec8(&mut out, |out| out.extend_from_slice(&self.session_id));
+        put_vec8(&mut out, |out| out.extend_from_slice(&self.cookie));
+        put_vec16(&mut out, |out| self.cipher_suites.iter().for_each(|suite| put_u16(out, *suite)));
+        put_vec8(&mut out, |out| out.extend_from_slice(&self.compression_methods));
+        self.extensions.encode(&mut out);
+        out
+    }
+}
+
+/// ServerHello.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ServerHello {
+    pub(crate) version: u16,
+    pub(crate) random: [u8; 32],
+    pub(crate) session_id: Vec<u8>,
+    pub(crate) cipher_suite: u16,
+    pub(crate) compression_method: u8,
+    pub(crate) extensions: Extensions,
+}
+
+impl ServerHello {
+    fn decode(mut reader: Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            version: reader.u16()?,
+            random: reader.array()?,
+            session_id: short(reader.vec8()?, 32)?.to_vec(),
+            cipher_suite: reader.u16()?,
+            compression_method: reader.u8()?,
+            extensions: Extensions::decode(reader, Hello::Server)?,
+        })
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(128);
+        put_u16(&mut out, self.version);
+        out.extend_from_slice(&self.random);
+        put_vec8(&mut out, |out| out.extend_from_slice(&self.session_id));
+        put_u16(&mut out, self.cipher_suite);
+        out.push(self.compression_method);
+        self.extensions.encode(&mut out);
+        out
+    }
+}
+
+/// ServerKeyExchange of ECDHE.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ServerKeyExchange<'a> {
+    pub(crate) group: u16,
+    pub(crate) share: &'a [u8],
+    /// The bytes of `ServerECDHParams`, which are signed.
+    pub(crate) params: &'a [u8],
+    pub(crate) signature: DigitallySigned<'a>,
+}
+
+impl<'a> ServerKeyExchange<'a> {
+    fn decode(mut reader: Reader<'a>) -> Result<Self, DecodeError> {
+        let whole = reader.rest();
+        if reader.u8()? != NAMED_CURVE {
+            return Err(DecodeError::BadValue);
+        }
+        let group = reader.u16()?;
+        let share = reader.vec8()?;
+        let params = &whole[..whole.len() - reader.rest().len()];
+        Ok(Self { group, share, params, signature: DigitallySigned::decode(reader)? })
+    }
+
+    /// `ServerECDHParams`.
+    pub(crate) fn encode_params(group: u16, share: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(128);
+        out.push(NAMED_CURVE);
+        put_u16(&mut out, group);
+        put_vec8(&mut out, |out| out.extend_from_slice(share));
+        out
+    }
+}
+
+/// A signature and its scheme: what CertificateVerify consists of, and ServerKeyExchange ends with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DigitallySigned<'a> {
+    pub(crate) scheme: u16,
+    pub(crate) signature: &'a [u8],
+}
+
+impl<'a> DigitallySigned<'a> {
+    fn decode(mut reader: Reader<'a>) -> Result<Self, DecodeError> {
+        let scheme = reader.u16()?;
+        let signature = reader.vec16()?;
+        reader.finish()?;
+        Ok(Self { scheme, signature })
+    }
+
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        put_u16(out, self.scheme);
+        put_vec16(out, |out| out.extend_from_slice(self.signature));
+    }
+}
+
+/// CertificateRequest. The names of authorities mean nothing where certificates are self-signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CertificateRequest {
+    pub(crate) certificate_types: Vec<u8>,
+    pub(crate) signature_schemes: Vec<u16>,
+}
+
+impl CertificateRequest {
+    fn decode(mut reader: Reader<'_>) -> Result<Self, DecodeError> {
+        let certificate_types = reader.vec8()?.to_vec();
+        let signature_schemes = u16_list(reader.vec16()?)?;
+        let mut authorities = Reader::new(reader.vec16()?);
+        while !authorities.is_empty() {
+            authorities.vec16()?;
+        }
+        reader.finish()?;
+        Ok(Self { certificate_types, signature_schemes })
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        put_vec8(&mut out, |out| out.extend_from_slice(&self.certificate_types));
+        put_vec16(&mut out, |out| self.signature_schemes.iter().for_each(|scheme| put_u16(out, *scheme)));
+        put_vec16(&mut out, |_| {});
+        out
+    }
+}
+
+/// Certificate with a chain of one.
+pub(crate) fn encode_certificate(der: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(der.len() + 6);
+    put_vec24(&mut out, |out| put_vec24(out, |out| out.extend_from_slice(der)));
+    out
+}
+
+/// The first certificate of the chain, if there is one.
+fn decode_certificate(mut reader: Reader<'_>) -> Result<Option<&[u8]>, DecodeError> {
+    let mut chain = Reader::new(reader.vec24()?);
+    reader.finish()?;
+    let mut leaf = None;
+    while !chain.is_empty() {
+        let certificate = chain.vec24()?;
+        leaf.get_or_insert(certificate);
+    }
+    Ok(leaf)
+}
+
+/// ClientKeyExchange of ECDHE.
+pub(crate) fn encode_client_key_exchange(share: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(share.len() + 1);
+    put_vec8(&mut out, |out| out.extend_from_slice(share));
+    out
+}
+
+/// A decoded handshake message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Body<'a> {
+    ClientHello(ClientHello),
+    ServerHello(ServerHello),
+    /// The cookie.
+    HelloVerifyRequest(&'a [u8]),
+    /// The leaf.
+    Certificate(Option<&'a [u8]>),
+    ServerKeyExchange(ServerKeyExchange<'a>),
+    CertificateRequest(CertificateRequest),
+    ServerHelloDone,
+    CertificateVerify(DigitallySigned<'a>),
+    /// The share.
+    ClientKeyExchange(&'a [u8]),
+    /// The verify data.
+    Finished(&'a [u8]),
+    /// A type that no state of ours expects.
+    Other,
+}
+
+impl<'a> Body<'a> {
+    pub(crate) fn decode(msg_type: HandshakeType, body: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(body);
+        Ok(match msg_type {
+            HandshakeType::CLIENT_HELLO => Self::ClientHello(ClientHello::decode(reader)?),
+            HandshakeType::SERVER_HELLO => Self::ServerHello(ServerHello::decode(reader)?),
+            HandshakeType::HELLO_VERIFY_REQUEST => {
+                reader.u16()?;
+                let cookie = reader.vec8()?;
+                reader.finish()?;
+                Self::HelloVerifyRequest(cookie)
+            }
+            HandshakeType::CERTIFICATE => Self::Certificate(decode_certificate(reader)?),
+            HandshakeType::SERVER_KEY_EXCHANGE => Self::ServerKeyExchange(ServerKeyExchange::decode(reader)?),
+            HandshakeType::CERTIFICATE_REQUEST => {
+                Self::CertificateRequest(CertificateRequest::decode(reader)?)
+            }
+            HandshakeType::SERVER_HELLO_DONE => {
+                reader.finish()?;
+                Self::ServerHelloDone
+            }
+            HandshakeType::CERTIFICATE_VERIFY => Self::CertificateVerify(DigitallySigned::decode(reader)?),
+            HandshakeType::CLIENT_KEY_EXCHANGE => {
+                let share = reader.vec8()?;
+                reader.finish()?;
+                Self::ClientKeyExchange(share)
+            }
+            HandshakeType::FINISHED => Self::Finished(body),
+            _ => Self::Other,
+        })
+    }
+}
+
+fn short(bytes: &[u8], max: usize) -> Result<&[u8], DecodeError> {
+    if bytes.len() <= max { Ok(bytes) } else { Err(DecodeError::BadLength) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::VERSION_1_2;
+
+    /// Decodes `bytes`, and refuses every cut and every extended form of them.
+    fn decode_strictly(msg_type: HandshakeType, bytes: &[u8]) -> Body<'_> {
+        for len in 0..bytes.len() {
+            assert!(Body::decode(msg_type, &bytes[..len]).is_err(), "{msg_type:?} of {len} bytes");
+        }
+        let extended = [bytes, &[0]].concat();
+        assert!(Body::decode(msg_type, &extended).is_err(), "{msg_type:?} with a trailing byte");
+        Body::decode(msg_type, bytes).unwrap()
+    }
+
+    #[test]
+    fn hellos_come_back() {
+        let hello = ClientHello {
+            version: VERSION_1_2,
+            random: [1; 32],
+            session_id: vec![2; 32],
+            cookie: vec![3; 20],
+            cipher_suites: vec![0xc02b, 0xc02f],
+            compression_methods: vec![0],
+            extensions: Extensions { extended_master_secret: true, ..Extensions::default() },
+        };
+        let bytes = hello.encode();
+        assert_eq!(Body::decode(HandshakeType::CLIENT_HELLO, &bytes), Ok(Body::ClientHello(hello.clone())));
+        let without_extensions = &bytes[..bytes.len() - 6];
+        assert!(Body::decode(HandshakeType::CLIENT_HELLO, without_extensions).is_ok(), "RFC 5246 §7.4.1.2");
+        for len in (0..bytes.len()).filter(|len| *len != without_extensions.len()) {
+            assert!(Body::decode(HandshakeType::CLIENT_HELLO, &bytes[..len]).is_err(), "{len} bytes");
+        }
+        let no_suites = ClientHello { cipher_suites: vec![], ..hello.clone() }.encode();
+        assert_eq!(Body::decode(HandshakeType::CLIENT_HELLO, &no_suites), Err(DecodeError::BadLength));
+        let long_id = ClientHello { session_id: vec![0; 33], ..hello }.encode();
+        assert_eq!(Body::decode(HandshakeType::CLIENT_HELLO, &long_id), Err(DecodeError::BadLength));
+
+        let hello = ServerHello {
+            version: VERSION_1_2,
+            random: [1; 32],
+            session_id: vec![],
+            cipher_suite: 0xc02b,
+            compression_method: 0,
+            extensions: Extensions { renegotiation_info: Some(vec![]), ..Extensions::default() },
+        };
+        let bytes = hello.encode();
+        assert_eq!(Body::decode(HandshakeType::SERVER_HELLO, &bytes), Ok(Body::ServerHello(hello)));
+    }
+
+    #[test]
+    fn other_messages_come_back() {
+        let bytes = encode_certificate(b"der");
+        assert_eq!(decode_strictly(HandshakeType::CERTIFICATE, &bytes), Body::Certificate(Some(b"der")));
+        let chain = b"\0\0\x08\0\0\x01a\0\0\x01b";
+        assert_eq!(decode_strictly(HandshakeType::CERTIFICATE, chain), Body::Certificate(Some(b"a")));
+        assert_eq!(decode_strictly(HandshakeType::CERTIFICATE, b"\0\0\0"), Body::Certificate(None));
+
+        let params = ServerKeyExchange::encode_params(29, b"share");
+        let mut bytes = params.clone();
+        let signature = DigitallySigned { scheme: 0x0403, signature: b"sig" };
+        signature.encode(&mut bytes);
+        let expected = ServerKeyExchange { group: 29, share: b"share", params: &params, signature };
+        let decoded = decode_strictly(HandshakeType::SERVER_KEY_EXCHANGE, &bytes);
+        assert_eq!(decoded, Body::ServerKeyExchange(expected));
+        bytes[0] = 1;
+        let explicit_curve = Body::decode(HandshakeType::SERVER_KEY_EXCHANGE, &bytes);
+        assert_eq!(explicit_curve, Err(DecodeError::BadValue));
+
+        let request = CertificateRequest { certificate_types: vec![64], signature_schemes: vec![0x0403] };
+        let bytes = request.encode();
+        let decoded = decode_strictly(HandshakeType::CERTIFICATE_REQUEST, &bytes);
+        assert_eq!(decoded, Body::CertificateRequest(request.clone()));
+        let with_authority = [&bytes[..bytes.len() - 2], b"\0\x03\0\x01a"].concat();
+        let decoded = decode_strictly(HandshakeType::CERTIFICATE_REQUEST, &with_authority);
+        assert_eq!(decoded, Body::CertificateRequest(request));
+
+        let mut bytes = Vec::new();
+        signature.encode(&mut bytes);
+        let decoded = decode_strictly(HandshakeType::CERTIFICATE_VERIFY, &bytes);
+        assert_eq!(decoded, Body::CertificateVerify(signature));
+        let bytes = encode_client_key_exchange(b"share");
+        let decoded = decode_strictly(HandshakeType::CLIENT_KEY_EXCHANGE, &bytes);
+        assert_eq!(decoded, Body::ClientKeyExchange(b"share"));
+        let decoded = decode_strictly(HandshakeType::HELLO_VERIFY_REQUEST, b"\xfe\xff\x02ab");
+        assert_eq!(decoded, Body::HelloVerifyRequest(b"ab"));
+        assert_eq!(decode_strictly(HandshakeType::SERVER_HELLO_DONE, b""), Body::ServerHelloDone);
+        assert_eq!(Body::decode(HandshakeType(99), b"x"), Ok(Body::Other));
+    }
+}

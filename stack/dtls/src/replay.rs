@@ -1,0 +1,78 @@
+//! The anti-replay window (RFC 6347 §4.1.2.6).
+
+/// Which of the last 64 sequence numbers were seen.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ReplayWindow {
+    /// One more than the highest number seen.
+    next: u64,
+    /// Bit `i`: `next − 1 − i` was seen.
+    seen: u64,
+}
+
+impl ReplayWindow {
+    const LEN: u64 = 64;
+
+    /// Whether a record with this number may be new. Changes nothing: a record moves the window only after it has
+    /// authenticated.
+    pub(crate) const fn is_new(&self, sequence: u64) -> bool {
+        if sequence >= self.next {
+            return true;
+        }
+        let age = self.next - 1 - sequence;
+        age < Self::LEN && self.seen & (1 << age) == 0
+    }
+
+    /// Marks the number of a record that has authenticated.
+    pub(crate) const fn mark(&mut self, sequence: u64) {
+        if sequence >= self.next {
+            let forward = sequence + 1 - self.next;
+            self.seen = if forward < Self::LEN { self.seen << forward } else { 0 } | 1;
+            self.next = sequence + 1;
+        } else {
+            let age = self.next - 1 - sequence;
+            if age < Self::LEN {
+                self.seen |= 1 << age;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_number_is_new_once_in_any_order_within_the_window() {
+        let mut window = ReplayWindow::default();
+        for sequence in [0, 5, 3, 63, 1, 4, 64, 2] {
+            assert!(window.is_new(sequence), "{sequence}");
+            window.mark(sequence);
+            assert!(!window.is_new(sequence), "{sequence}");
+        }
+        assert!(!window.is_new(0), "left of the window");
+        assert!(window.is_new(6));
+        window.mark(1000);
+        assert!(!window.is_new(64) && !window.is_new(936));
+        assert!(window.is_new(937) && window.is_new(999));
+        window.mark((1 << 48) - 1);
+        assert!(!window.is_new((1 << 48) - 1));
+    }
+
+    /// Beside a set of all numbers seen.
+    #[test]
+    fn agrees_with_a_naive_window() {
+        let mut window = ReplayWindow::default();
+        let mut all = std::collections::BTreeSet::new();
+        let mut sequence = 0u64;
+        for step in 0..2_000u64 {
+            sequence = (sequence + step * step % 97).saturating_sub(step * 7 % 53);
+            let high: u64 = all.last().copied().unwrap_or(0);
+            let expected = !all.contains(&sequence) && (all.is_empty() || sequence + 64 > high);
+            assert_eq!(window.is_new(sequence), expected, "step {step}, number {sequence}");
+            if expected {
+                window.mark(sequence);
+                all.insert(sequence);
+            }
+        }
+    }
+}

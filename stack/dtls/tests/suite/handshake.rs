@@ -1,0 +1,103 @@
+//! Handshakes on a clean network: backends, groups, profiles, the end.
+
+use crate::peer::{certificate, config, connect, pair, pair_of, talk};
+use tombolo_crypto::CryptoProvider;
+use tombolo_dtls::{Config, Event, SrtpProfileId, UseError};
+
+#[test]
+fn client_and_server_connect_and_talk() {
+    let mut pair = pair(1);
+    connect(&mut pair);
+    assert_eq!(pair.a.srtp().unwrap().profile, SrtpProfileId::AEAD_AES_128_GCM);
+    talk(&mut pair);
+    assert_eq!(pair.a.connection.poll_timeout(), None);
+    assert_eq!(pair.b.connection.poll_timeout(), None);
+}
+
+#[test]
+fn either_backend_understands_either() {
+    let providers = [tombolo_crypto::ring::provider(), tombolo_crypto::rust_crypto::provider()];
+    let config = |provider: &CryptoProvider, seed| {
+        Config::builder(certificate(provider, seed)).provider(*provider).build().unwrap()
+    };
+    for client in &providers {
+        for server in &providers {
+            let mut pair = pair_of(config(client, 1), config(server, 2), 3);
+            connect(&mut pair);
+            talk(&mut pair);
+        }
+    }
+}
+
+#[test]
+fn the_same_seeds_give_the_same_bytes() {
+    let run = |seed| {
+        let mut pair = pair(seed);
+        connect(&mut pair);
+        talk(&mut pair);
+        pair.records().iter().map(|record| record.data.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(run(7), run(7));
+    assert_ne!(run(7), run(8));
+}
+
+#[test]
+fn the_servers_preference_chooses_the_srtp_profile() {
+    let cm = SrtpProfileId::AES128_CM_HMAC_SHA1_80;
+    let gcm = SrtpProfileId::AEAD_AES_128_GCM;
+    let cases: [(&[_], &[_], _); 5] = [
+        (&[cm, gcm], &[gcm, cm], Some(gcm)),
+        (&[gcm, cm], &[cm, gcm], Some(cm)),
+        (&[cm], &[gcm, cm], Some(cm)),
+        (&[cm], &[gcm], None),
+        (&[], &[gcm], None),
+    ];
+    for (client, server, expected) in cases {
+        let client = config(1).srtp_profiles(client.to_vec()).build().unwrap();
+        let server = config(2).srtp_profiles(server.to_vec()).build().unwrap();
+        let mut pair = pair_of(client, server, 3);
+        connect(&mut pair);
+        assert_eq!(pair.a.srtp().map(|keys| keys.profile), expected);
+        let (key, salt) = expected.and_then(SrtpProfileId::key_and_salt_len).unwrap_or_default();
+        let keys = pair.a.srtp().map(|keys| (keys.local_key.len(), keys.remote_salt.len()));
+        assert_eq!(keys.unwrap_or_default(), (key, salt));
+    }
+}
+
+#[test]
+fn close_ends_both_sides_once() {
+    let mut pair = pair(1);
+    connect(&mut pair);
+    let now = pair.now();
+    pair.b.connection.close(now);
+    pair.b.connection.close(now);
+    assert!(pair.run_until(|a, _| a.events.contains(&Event::Closed)));
+    pair.run_for(std::time::Duration::from_secs(60));
+    for peer in [&mut pair.a, &mut pair.b] {
+        assert_eq!(peer.events.iter().filter(|event| **event == Event::Closed).count(), 1);
+        assert_eq!(peer.failure(), None);
+        assert_eq!(peer.connection.write(now, b"x"), Err(UseError::Closed));
+        assert_eq!(peer.connection.poll_timeout(), None);
+    }
+}
+
+#[test]
+fn writes_are_refused_when_they_cannot_be_sent() {
+    let mut pair = pair(1);
+    let now = pair.now();
+    assert_eq!(pair.a.connection.write(now, b"x"), Err(UseError::NotConnected));
+    connect(&mut pair);
+    let max = pair.a.connection.max_write_len();
+    let now = pair.now();
+    assert_eq!(pair.a.connection.write(now, &vec![0; max + 1]), Err(UseError::TooLong { max }));
+    let mut accepted = 0;
+    let full = loop {
+        match pair.a.connection.write(now, &vec![0; max]) {
+            Ok(()) => accepted += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(full, UseError::QueueFull);
+    assert!(pair.run_until(|_, b| b.received().len() == accepted));
+    assert!(pair.records().iter().all(|record| record.data.len() <= 1200));
+}

@@ -1,0 +1,4 @@
+//! Two connections on a simulated network.
+
+mod handshake;
+mod peer;
