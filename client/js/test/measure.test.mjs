@@ -18,6 +18,13 @@ test("a meter tells new, repeated, damaged and late pictures apart", () => {
   assert.deepEqual({ distinct, wrong, outOfOrder, latencies, longestGapMs }, { distinct: 4, wrong: 1, outOfOrder: 1, latencies: [40, 50, 90, 67], longestGapMs: 100 });
 });
 
+test("a freeze is told with its length and its end", () => {
+  const meter = new Meter();
+  const epoch = 1_800_000_000_000;
+  for (const ms of [0, 33, 66, 1600, 1633]) meter.push((epoch + ms) % 2 ** 24, epoch + ms + 30, ms);
+  assert.deepEqual(meter.readings().freezes, [{ ms: 1534, endedAtEpochMs: epoch + 1630 }]);
+});
+
 test("frame counts are no clock", () => {
   const meter = new Meter();
   const epoch = 1_800_000_000_000;

@@ -7,6 +7,11 @@ const KEPT = 4096;
 /** A number that differs from the clock by more than this is a frame count, not a clock. */
 const CLOCK_WINDOW_MS = 60_000;
 
+/** A longer time without a new picture is a freeze. */
+const FREEZE_MS = 250;
+/** Freezes kept; older ones go. */
+const KEPT_FREEZES = 64;
+
 /** What a {@link Meter} found. */
 export interface Readings {
   /** Pictures read with a right checksum whose number was new. */
@@ -19,6 +24,8 @@ export interface Readings {
   latencies: number[];
   /** The longest time between two new pictures, in milliseconds. */
   longestGapMs: number;
+  /** Times without a new picture that a viewer notices: how long, and when the next picture came (Unix epoch, milliseconds). */
+  freezes: { ms: number; endedAtEpochMs: number }[];
   /** Time of the newest picture on `performance.now()`'s clock. */
   lastAt: number | null;
 }
@@ -40,7 +47,12 @@ export class Meter {
     if (step < 0) readings.outOfOrder += 1;
     this.#last = number;
     readings.distinct += 1;
-    if (readings.lastAt !== null) readings.longestGapMs = Math.max(readings.longestGapMs, nowMs - readings.lastAt);
+    if (readings.lastAt !== null) {
+      const ms = nowMs - readings.lastAt;
+      readings.longestGapMs = Math.max(readings.longestGapMs, ms);
+      if (ms > FREEZE_MS) readings.freezes.push({ ms, endedAtEpochMs: epochMs });
+      if (readings.freezes.length > KEPT_FREEZES) readings.freezes.shift();
+    }
     readings.lastAt = nowMs;
     const latency = difference(Math.floor(epochMs), number);
     if (Math.abs(latency) < CLOCK_WINDOW_MS) {
@@ -51,7 +63,7 @@ export class Meter {
 
   /** What was found so far. */
   readings(): Readings {
-    return { ...this.#readings, latencies: [...this.#readings.latencies] };
+    return { ...this.#readings, latencies: [...this.#readings.latencies], freezes: [...this.#readings.freezes] };
   }
 
   /** Forgets everything but the order. */
@@ -61,7 +73,7 @@ export class Meter {
 }
 
 function emptyReadings(): Readings {
-  return { distinct: 0, wrong: 0, outOfOrder: 0, latencies: [], longestGapMs: 0, lastAt: null };
+  return { distinct: 0, wrong: 0, outOfOrder: 0, latencies: [], longestGapMs: 0, freezes: [], lastAt: null };
 }
 
 /** The `p` (0 to 1) percentile of `values` by nearest rank, or `null` of nothing. */

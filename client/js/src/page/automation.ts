@@ -8,6 +8,7 @@
  */
 
 import type { ViewMeasurements } from "../measure/view-meter.ts";
+import type { TestPicture } from "../source.ts";
 import type { Participant, Problem, SessionFigures, SessionState, TransportKind, ViewFigures } from "../types.ts";
 
 /** What can be chosen when joining. */
@@ -17,8 +18,8 @@ export interface PageJoin {
   source: "camera" | "barcode" | "flash";
   transport: TransportKind | "auto";
   codec?: "vp8" | "h264";
-  /** Pitch of the test picture's tone. */
-  toneHz?: number;
+  /** How the test picture looks and sounds, where it should differ from the default. */
+  picture?: TestPicture;
   /** Treat every picture as one with a barcode, so that a damaged first picture counts as wrong. */
   expectBarcodes?: boolean;
 }

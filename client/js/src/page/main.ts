@@ -56,7 +56,7 @@ async function join(changes: Partial<PageJoin> = {}): Promise<void> {
   resumeAudio();
   try {
     if (choice.mode !== "watch") {
-      source = choice.source === "camera" ? await camera() : testPicture({ toneHz: choice.toneHz, flash: choice.source === "flash" });
+      source = choice.source === "camera" ? await camera() : testPicture({ ...choice.picture, flash: choice.source === "flash" });
       showOwn(choice.name, source.stream);
     }
     joinedAtMs = performance.now();

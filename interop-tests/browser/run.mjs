@@ -1,0 +1,28 @@
+// Tries the gateway in real browsers: node run.mjs SUITE [--publishers a,b] [--viewers a,b]
+import { Browsers, missing } from "./lib/browsers.mjs";
+
+const SUITES = {
+  matrix: async (browsers, options) => (await import("./suites/matrix.mjs")).matrix(browsers, options),
+};
+
+const [suite, ...rest] = process.argv.slice(2);
+if (!SUITES[suite]) {
+  console.error(`usage: node run.mjs ${Object.keys(SUITES).join("|")}`);
+  process.exit(2);
+}
+const options = {};
+for (let i = 0; i < rest.length; i += 2) options[rest[i].replace(/^--/, "")] = rest[i + 1]?.split(",");
+const absent = missing();
+if (absent.length > 0) {
+  // A counted, named skip, never a silent pass.
+  console.log(`${suite}\tskip: not installed: ${absent.join(", ")} (apt-get install chromium firefox-esr)`);
+  process.exit(0);
+}
+const browsers = new Browsers();
+let passed = false;
+try {
+  passed = await SUITES[suite](browsers, options);
+} finally {
+  await browsers.closeAll();
+}
+process.exit(passed ? 0 : 1);
