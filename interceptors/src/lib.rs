@@ -15,6 +15,37 @@
 //! | [`remb`] | a ceiling for senders that know no other feedback | draft-alvestrand-rmcat-remb-03 |
 //! | [`feedback`] | how RTCP messages are put together into datagrams | 3550, 5506, 9143 |
 //! | [`stats`] | counters with the names of the W3C's statistics | |
+//!
+//! A gap becomes a NACK, and the NACK a packet to send again:
+//!
+//! ```
+//! use std::time::Duration;
+//! use tombolo_interceptors::nack::{Cache, CacheConfig, Generator, GeneratorConfig, Responder, ResponderConfig};
+//! use tombolo_net::{ExtSeqNo, SeqNo, Ssrc};
+//! use tombolo_rtp::rtcp::{Compound, Packet};
+//!
+//! let now = tombolo_netsim::start(); // Any clock will do: the caller's.
+//! let (mut cache, mut responder) = (Cache::new(CacheConfig::default()), Responder::new(ResponderConfig::default()));
+//! for (seq, payload) in [(7, "lorem"), (8, "ipsum"), (9, "dolor"), (10, "sit")] {
+//!     let number = responder.on_sent(SeqNo(seq), payload.len());
+//!     cache.insert(now, number, payload.len(), payload);
+//! }
+//!
+//! let mut generator = Generator::new(GeneratorConfig::default());
+//! for seq in [7, 9, 10] {
+//!     generator.on_packet(now, ExtSeqNo(seq));
+//! }
+//! let mut nack = Vec::new();
+//! assert_eq!(generator.write_feedback(now, Ssrc(1), Ssrc(2), &mut nack), 1);
+//!
+//! let Some(Ok(Packet::Nack(nack))) = Compound::new(&nack).next() else { panic!("no NACK") };
+//! let again: Vec<_> = nack
+//!     .lost()
+//!     .filter_map(|seq| responder.resend(now + Duration::from_millis(20), seq, &cache, |text| text.len()).ok())
+//!     .map(|(_, payload)| *payload)
+//!     .collect();
+//! assert_eq!(again, ["ipsum"]);
+//! ```
 
 pub mod feedback;
 pub mod keyframe;
