@@ -46,6 +46,18 @@ impl<T> KeptGroup<T> {
         self.items.push(item);
     }
 
+    /// Takes over the same group in another form, as long as that is within `other`'s bound, give or take headers.
+    pub(super) fn replace<U>(&mut self, items: Vec<T>, size: impl Fn(&T) -> usize, other: &KeptGroup<U>) {
+        self.bytes = items.iter().map(size).sum();
+        self.items = items;
+        self.span = other.span;
+    }
+
+    /// All that is kept, live or not.
+    pub(super) fn items(&self) -> &[T] {
+        &self.items
+    }
+
     /// Forgets the group and its memory.
     pub(super) fn clear(&mut self) {
         *self = Self::default();

@@ -92,6 +92,9 @@ impl KeyframeBudget {
 
     /// What a keyframe of `bytes` in a stream of `rate` costs decides when the next one may be asked.
     pub(super) fn set_cost(&mut self, config: &Config, bytes: usize, rate: Bitrate) {
+        if rate == Bitrate::ZERO {
+            return; // Not measured yet.
+        }
         let share_bps = rate.as_bps() * u64::from(config.keyframe_share_percent) / 100;
         self.interval = Bitrate::from_bps(share_bps).time_for(bytes as u64);
     }

@@ -3,13 +3,17 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use tombolo_net::{Bitrate, ExtSeqNo};
+use tombolo_net::{Bitrate, ExtSeqNo, RtpTime};
 
 use super::clock::StreamClock;
+use super::config::Config;
 use super::kept_group::KeptGroup;
 use super::keyframes::KeyframeBudget;
 use super::media::MediaFrame;
+use super::payload::PayloadInfo;
 use super::rewrite::LayerPacket;
+use super::to_frames::ToFrames;
+use super::to_packets::ToPackets;
 
 /// So many of the newest packets can come late and still find their place.
 const SEEN_WINDOW: u64 = 1024;
@@ -90,12 +94,20 @@ pub(super) enum Arrival {
 pub(super) struct Layer {
     seen: SeenWindow,
     meter: RateMeter,
+    /// Whether the stream carries H.264 parameter sets.
+    has_sps: bool,
+    /// The newest keyframe's timestamp, and its bytes so far.
+    keyframe: Option<(RtpTime, usize)>,
     pub(super) last_media: Option<Instant>,
     pub(super) clock: StreamClock,
     pub(super) budget: KeyframeBudget,
     pub(super) recent: VecDeque<LayerPacket>,
     pub(super) kept_packets: KeptGroup<LayerPacket>,
     pub(super) kept_frames: KeptGroup<MediaFrame>,
+    /// Made while somebody wants frames of a publisher of packets.
+    pub(super) to_frames: Option<ToFrames>,
+    /// Made while somebody wants packets of a publisher of frames.
+    pub(super) to_packets: Option<ToPackets>,
     /// The layer's frames begin again with the next keyframe.
     pub(super) broken: bool,
     pub(super) paused: bool,
@@ -119,6 +131,10 @@ impl Layer {
             recent: VecDeque::new(),
             kept_packets: KeptGroup::default(),
             kept_frames: KeptGroup::default(),
+            to_frames: None,
+            to_packets: None,
+            has_sps: false,
+            keyframe: None,
             broken: false,
             paused: false,
             resumed: None,
@@ -146,6 +162,29 @@ impl Layer {
             Arrival::AfterOutage
         } else {
             Arrival::Regular
+        }
+    }
+
+    /// Whether a receiver can start with this packet. A keyframe of H.264 starts with its parameter sets if the stream has
+    /// any, and once.
+    pub(super) fn starts_keyframe(&mut self, packet: &LayerPacket) -> bool {
+        let PayloadInfo { starts_keyframe, has_sps, .. } = packet.info;
+        self.has_sps |= has_sps;
+        let again = self.keyframe.is_some_and(|(timestamp, _)| timestamp == packet.packet.timestamp);
+        starts_keyframe && !again && (has_sps || !self.has_sps)
+    }
+
+    /// Measures what keyframes cost.
+    pub(super) fn note_keyframe_bytes(&mut self, config: &Config, packet: &LayerPacket) {
+        let (timestamp, bytes) = (packet.packet.timestamp, packet.packet.payload.len());
+        if packet.info.starts_keyframe {
+            self.keyframe = Some((timestamp, bytes));
+        } else if let Some((of, total)) = &mut self.keyframe
+            && *of == timestamp
+        {
+            *total += bytes;
+            let total = *total;
+            self.budget.set_cost(config, total, self.rate());
         }
     }
 

@@ -14,6 +14,7 @@
 mod channel;
 mod clock;
 mod config;
+mod flow;
 mod ids;
 mod kept_group;
 mod keyframes;
@@ -26,6 +27,8 @@ mod rewrite;
 mod roster;
 mod stats;
 mod subscription;
+mod to_frames;
+mod to_packets;
 mod track;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -206,6 +209,8 @@ impl Core {
         {
             return Err(PublishError::Limit);
         }
+        let track = Track::new(now, id, participant, info)?;
+        let info = &track.info;
         owner.add_track(MemberTrack {
             track: id,
             label: info.label.clone(),
@@ -215,7 +220,7 @@ impl Core {
             layers: info.layers.clone(),
         });
         let member = Arc::clone(&owner.member);
-        self.tracks.insert(id, Track::new(now, id, participant, info));
+        self.tracks.insert(id, track);
         self.with_track(now, id, |_, _| ());
         self.tell(participant, &RosterChange::Changed(member));
         Ok(id)
@@ -441,6 +446,8 @@ impl Core {
             participants: self.participants.len(),
             tracks: self.tracks.len(),
             subscriptions: self.subscriptions.len(),
+            assemblers: layers().filter(|layer| layer.to_frames.is_some()).count(),
+            packetizers: layers().filter(|layer| layer.to_packets.is_some()).count(),
             kept_bytes: layers().map(|layer| layer.kept_bytes()).sum(),
             ..self.stats
         }
@@ -458,6 +465,7 @@ impl Core {
         let mut cx = Context {
             now,
             config: &self.config,
+            rng: &mut self.rng,
             clock: &mut owner.clock,
             subscriptions: &mut self.subscriptions,
             outputs: &mut self.outputs,

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tombolo_net::{ExtSeqNo, RtpTime, SeqNo};
 
 use super::media::{MediaPacket, OutPacket, Prefix};
-use super::payload::PayloadInfo;
+use super::payload::{PayloadInfo, rewritten};
 
 /// Longest time between two sources that the timestamps tell as it was; a longer one is told as this.
 const MAX_GAP: Duration = Duration::from_secs(3600);
@@ -90,11 +90,11 @@ impl Rewriter {
             seq_offset: newest.seq as i64 + 1 - seq.0 as i64,
             ts_offset: (newest.timestamp + passed).0.wrapping_sub(timestamp.0),
             picture_id_offset: match (newest.picture_id, vp8.and_then(|vp8| vp8.picture_id)) {
-                (Some(last), Some((_, id, _))) => last.wrapping_add(1).wrapping_sub(id),
+                (Some(last), Some(id)) => last.wrapping_add(1).wrapping_sub(id),
                 _ => 0,
             },
-            tl0_offset: match (newest.tl0, vp8.and_then(|vp8| vp8.tl0)) {
-                (Some(last), Some((_, id))) => last.wrapping_add(1).wrapping_sub(id),
+            tl0_offset: match (newest.tl0, vp8.and_then(|vp8| vp8.tl0_pic_idx)) {
+                (Some(last), Some(id)) => last.wrapping_add(1).wrapping_sub(id),
                 _ => 0,
             },
             first: seq,
@@ -183,10 +183,12 @@ impl Rewriter {
         let mut payload = packet.packet.payload.clone();
         let (mut picture_id, mut tl0) = (None, None);
         if let Some(vp8) = packet.info.vp8 {
-            picture_id = vp8.picture_id.map(|(_, id, _)| id.wrapping_add(source.picture_id_offset) & 0x7fff);
-            tl0 = vp8.tl0.map(|(_, id)| id.wrapping_add(source.tl0_offset));
-            if source.picture_id_offset != 0 || source.tl0_offset != 0 {
-                prefix = vp8.rewritten(picture_id.unwrap_or_default(), tl0.unwrap_or_default());
+            picture_id = vp8.picture_id.map(|id| id.wrapping_add(source.picture_id_offset) & 0x7fff);
+            tl0 = vp8.tl0_pic_idx.map(|id| id.wrapping_add(source.tl0_offset));
+            if (source.picture_id_offset != 0 || source.tl0_offset != 0)
+                && let Some(rewritten) = rewritten(&vp8, &payload, picture_id, tl0)
+            {
+                prefix = rewritten;
                 payload = payload.slice(prefix.as_slice().len()..);
             }
         }
@@ -207,7 +209,7 @@ impl Rewriter {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use tombolo_signaling::message::CodecName;
+    use tombolo_rtp::codec::Codec;
 
     use super::*;
 
@@ -226,7 +228,7 @@ mod tests {
             u8::from(!keyframe),
             0x55,
         ]);
-        let info = PayloadInfo::read(CodecName::Vp8, &payload);
+        let info = PayloadInfo::read(Codec::Vp8, &payload);
         let packet = MediaPacket {
             seq: ExtSeqNo(seq),
             timestamp: RtpTime(4_294_960_000) + u32::from(frame) * 2970,
@@ -241,8 +243,8 @@ mod tests {
         out.write_payload(&mut payload);
         assert_eq!(payload.len(), 8);
         assert_eq!(payload[7], 0x55);
-        let info = PayloadInfo::read(CodecName::Vp8, &Bytes::from(payload)).vp8.unwrap();
-        (info.picture_id.unwrap().1, info.tl0.unwrap().1)
+        let info = PayloadInfo::read(Codec::Vp8, &Bytes::from(payload)).vp8.unwrap();
+        (info.picture_id.unwrap(), info.tl0_pic_idx.unwrap())
     }
 
     #[test]

@@ -4,21 +4,21 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
-use tombolo_net::{NtpTime, RtpTime};
+use tombolo_net::Rng;
+use tombolo_rtp::codec::Codec;
 use tombolo_signaling::message::{CodecName, MediaKind};
 
 use super::clock::MediaClock;
 use super::config::Config;
 use super::ids::{IdMap, ParticipantId, SubscriptionId, TrackId};
-use super::kept_group::Bound;
-use super::layer::{Arrival, Layer};
-use super::media::{Form, MediaFrame, MediaPacket};
+use super::layer::Layer;
+use super::media::Form;
 use super::output::Output;
-use super::payload::PayloadInfo;
 use super::rewrite::LayerPacket;
 use super::roster::LayerInfo;
 use super::stats::Stats;
 use super::subscription::{LayerChoice, Subscription};
+use super::to_frames::ToFrames;
 
 /// How often automatic layer choices are looked at again.
 const CHOICE_INTERVAL: Duration = Duration::from_millis(500);
@@ -50,23 +50,29 @@ pub enum PublishError {
     /// The participant publishes as many tracks as it may, or the track has too many layers or none.
     #[error("too many tracks or layers")]
     Limit,
+    /// The codec's payload format is not known.
+    #[error("the codec is not supported")]
+    Codec,
 }
 
 /// What of the core a track works with.
 pub(super) struct Context<'a> {
     pub(super) now: Instant,
     pub(super) config: &'a Config,
+    pub(super) rng: &'a mut Rng,
     pub(super) clock: &'a mut MediaClock,
     pub(super) subscriptions: &'a mut IdMap<SubscriptionId, Subscription>,
     pub(super) outputs: &'a mut VecDeque<Output>,
     pub(super) stats: &'a mut Stats,
 }
 
-/// The ticks per second of a codec's RTP clock.
-pub(super) fn rate_hz(codec: CodecName) -> u32 {
+/// The payload format of a codec; `None` when the gateway does not know it.
+fn payload_format(codec: CodecName) -> Option<Codec> {
     match codec {
-        CodecName::Opus => 48_000,
-        _ => 90_000,
+        CodecName::Vp8 => Some(Codec::Vp8),
+        CodecName::H264 => Some(Codec::H264),
+        CodecName::Opus => Some(Codec::Opus),
+        _ => None,
     }
 }
 
@@ -76,6 +82,7 @@ pub(super) struct Track {
     pub(super) id: TrackId,
     pub(super) owner: ParticipantId,
     pub(super) info: TrackInfo,
+    pub(super) codec: Codec,
     pub(super) layers: Vec<Layer>,
     pub(super) packet_subscribers: Vec<SubscriptionId>,
     pub(super) frame_subscribers: Vec<SubscriptionId>,
@@ -85,27 +92,33 @@ pub(super) struct Track {
 }
 
 impl Track {
-    pub(super) fn new(now: Instant, id: TrackId, owner: ParticipantId, info: TrackInfo) -> Self {
-        let rate_hz = rate_hz(info.codec);
-        let layers = info.layers.iter().map(|_| Layer::new(now, rate_hz)).collect();
-        Self {
+    pub(super) fn new(
+        now: Instant,
+        id: TrackId,
+        owner: ParticipantId,
+        info: TrackInfo,
+    ) -> Result<Self, PublishError> {
+        let codec = payload_format(info.codec).ok_or(PublishError::Codec)?;
+        let layers = info.layers.iter().map(|_| Layer::new(now, codec.clock_rate_hz())).collect();
+        Ok(Self {
             id,
             owner,
             info,
+            codec,
             layers,
             packet_subscribers: Vec::new(),
             frame_subscribers: Vec::new(),
             timeout: None,
             next_choice: now,
-        }
+        })
     }
 
-    fn is_video(&self) -> bool {
+    pub(super) fn is_video(&self) -> bool {
         self.info.kind == MediaKind::Video
     }
 
     /// Whether a layer's publisher answers keyframe requests, as far as is known.
-    fn can_ask(&self, layer: usize) -> bool {
+    pub(super) fn can_ask(&self, layer: usize) -> bool {
         self.info.can_request_keyframe && !self.layers[layer].budget.is_deaf()
     }
 
@@ -113,167 +126,9 @@ impl Track {
         self.packet_subscribers.iter().chain(&self.frame_subscribers).copied()
     }
 
-    // In: packets.
-
-    pub(super) fn push_packet(&mut self, cx: &mut Context<'_>, index: usize, packet: MediaPacket) {
-        let bounds = (cx.config.outage, cx.config.outage_packets);
-        let Some(layer) = self.layers.get_mut(index).filter(|_| self.info.form == Form::Packets) else {
-            cx.stats.dropped_unknown += 1;
-            return;
-        };
-        let revived = !layer.is_active(cx.now, cx.config.layer_active);
-        let arrival = layer.arrive(cx.now, packet.seq, packet.payload.len(), bounds);
-        match arrival {
-            Arrival::Duplicate => {
-                cx.stats.dropped_duplicates += 1;
-                return;
-            }
-            Arrival::Regular => {}
-            Arrival::AfterOutage => self.restart_layer(cx, index),
-        }
-        if revived {
-            self.choose_layers(cx);
-        }
-        cx.stats.packets_in += 1;
-        cx.stats.bytes_in += packet.payload.len() as u64;
-        let layer = &mut self.layers[index];
-        let media_us = layer.clock.media_us(cx.clock, cx.now, packet.timestamp);
-        let info = PayloadInfo::read(self.info.codec, &packet.payload);
-        let packet = LayerPacket { packet, info, capture: cx.clock.instant(media_us) };
-        if self.is_video() && info.starts_keyframe {
-            self.on_keyframe(cx, index);
-        }
-        self.deliver_packet(cx, index, packet);
-        self.ask_for_keyframes(cx);
-    }
-
-    pub(super) fn sender_report(&mut self, cx: &mut Context<'_>, index: usize, ntp: NtpTime, rtp: RtpTime) {
-        let Some(layer) = self.layers.get_mut(index).filter(|_| self.info.form == Form::Packets) else {
-            cx.stats.dropped_unknown += 1;
-            return;
-        };
-        if !layer.clock.sender_report(cx.clock, cx.now, ntp, rtp) {
-            cx.stats.rejected_sender_reports += 1;
-        }
-    }
-
-    /// Sends a packet to the layer's packet subscribers, and keeps it where packets are kept.
-    fn deliver_packet(&mut self, cx: &mut Context<'_>, index: usize, packet: LayerPacket) {
-        let keep = self.is_video() && !self.can_ask(index);
-        let layer = &mut self.layers[index];
-        let Context { subscriptions, outputs, stats, .. } = cx;
-        for id in &self.packet_subscribers {
-            if let Some(subscription) = subscriptions.get_mut(id) {
-                subscription.offer_packet(index, &packet, &layer.recent, |output| {
-                    if let Output::Packet { packet, .. } = &output {
-                        stats.packets_out += 1;
-                        stats.bytes_out += packet.payload_len() as u64;
-                    }
-                    outputs.push_back(output);
-                });
-            }
-        }
-        if keep {
-            let bound = Bound { age: cx.config.kept_age, bytes: cx.config.kept_bytes };
-            let (bytes, starts) = (packet.packet.payload.len(), packet.info.starts_keyframe);
-            if starts {
-                layer.kept_packets.begin(cx.now, bound, packet.clone(), bytes);
-            } else {
-                layer.kept_packets.push(cx.now, bound, packet.clone(), bytes);
-            }
-        }
-        if self.info.kind == MediaKind::Video && !self.packet_subscribers.is_empty() {
-            layer.remember(packet);
-        }
-    }
-
-    // In: frames.
-
-    pub(super) fn push_frame(&mut self, cx: &mut Context<'_>, index: usize, frame: MediaFrame) {
-        let video = self.is_video();
-        let Some(layer) = self.layers.get_mut(index).filter(|_| self.info.form == Form::Frames) else {
-            cx.stats.dropped_unknown += 1;
-            return;
-        };
-        let bytes = frame.data.len();
-        if bytes == 0 || bytes > cx.config.max_frame_bytes {
-            cx.stats.dropped_frames += 1;
-            self.restart_layer(cx, index);
-            return;
-        }
-        if video && layer.broken && !frame.keyframe {
-            cx.stats.dropped_frames += 1;
-            self.ask_for_keyframes(cx);
-            return;
-        }
-        let revived = !layer.is_active(cx.now, cx.config.layer_active);
-        layer.broken = false;
-        layer.on_media(cx.now, bytes);
-        cx.stats.frames_in += 1;
-        cx.stats.bytes_in += bytes as u64;
-        if revived {
-            self.choose_layers(cx);
-        }
-        if video && frame.keyframe {
-            self.on_keyframe(cx, index);
-            let layer = &mut self.layers[index];
-            layer.budget.set_cost(cx.config, bytes, layer.rate());
-        }
-        self.deliver_frame(cx, index, &frame);
-        self.ask_for_keyframes(cx);
-    }
-
-    /// Frames of a layer were lost on their way in.
-    pub(super) fn push_gap(&mut self, cx: &mut Context<'_>, index: usize) {
-        if index < self.layers.len() {
-            self.restart_layer(cx, index);
-            self.ask_for_keyframes(cx);
-        }
-    }
-
-    /// Sends a frame to the layer's frame subscribers, and keeps it where frames are kept.
-    fn deliver_frame(&mut self, cx: &mut Context<'_>, index: usize, frame: &MediaFrame) {
-        let video = self.is_video();
-        let ask = self.can_ask(index);
-        let layer = &mut self.layers[index];
-        let bytes = frame.data.len();
-        if video && !ask {
-            let bound = Bound { age: cx.config.kept_age, bytes: cx.config.kept_bytes };
-            if frame.keyframe {
-                layer.kept_frames.begin(cx.now, bound, frame.clone(), bytes);
-            } else {
-                layer.kept_frames.push(cx.now, bound, frame.clone(), bytes);
-            }
-        }
-        let mut delivered = false;
-        for id in &self.frame_subscribers {
-            let subscription = cx.subscriptions.get_mut(id);
-            if let Some(output) = subscription.and_then(|sub| sub.offer_frame(index, frame)) {
-                cx.stats.frames_out += 1;
-                cx.stats.bytes_out += bytes as u64;
-                cx.outputs.push_back(output);
-                delivered = true;
-            }
-        }
-        if !video || !delivered {
-            layer.group = None;
-            return;
-        }
-        if frame.keyframe {
-            layer.group = None;
-        }
-        let (began, total) = layer.group.get_or_insert((cx.now, 0));
-        *total += bytes;
-        // A group without an end would be held in memory by everybody downstream.
-        let age = cx.now.saturating_duration_since(*began);
-        if *total > cx.config.group_bytes || age > cx.config.group_age {
-            layer.budget.want(cx.now);
-        }
-    }
-
     // Keyframes and losses.
 
-    fn on_keyframe(&mut self, cx: &mut Context<'_>, index: usize) {
+    pub(super) fn on_keyframe(&mut self, cx: &mut Context<'_>, index: usize) {
         cx.stats.keyframes_in += 1;
         let layer = &mut self.layers[index];
         layer.budget.on_keyframe(cx.now);
@@ -281,7 +136,7 @@ impl Track {
     }
 
     /// What was lost will not come: everybody goes on with the next keyframe, which is asked for if anybody waits.
-    fn restart_layer(&mut self, cx: &mut Context<'_>, index: usize) {
+    pub(super) fn restart_layer(&mut self, cx: &mut Context<'_>, index: usize) {
         cx.stats.gaps += 1;
         let video = self.is_video();
         let layer = &mut self.layers[index];
@@ -290,6 +145,9 @@ impl Track {
         layer.kept_packets.clear();
         layer.kept_frames.clear();
         layer.group = None;
+        if layer.to_frames.is_some() {
+            layer.to_frames = Some(ToFrames::new(self.codec, cx.config));
+        }
         let mut wanted = false;
         for id in self.packet_subscribers.iter().chain(&self.frame_subscribers) {
             let Some(subscription) = cx.subscriptions.get_mut(id) else {
@@ -310,7 +168,7 @@ impl Track {
     }
 
     /// Sends the keyframe requests that are due.
-    fn ask_for_keyframes(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn ask_for_keyframes(&mut self, cx: &mut Context<'_>) {
         if !self.info.can_request_keyframe {
             return;
         }
@@ -370,7 +228,7 @@ impl Track {
             Form::Packets => self.packet_subscribers.push(id),
             Form::Frames => self.frame_subscribers.push(id),
         }
-        subscription.attach(self.id, target, rate_hz(self.info.codec));
+        subscription.attach(self.id, target, self.codec.clock_rate_hz());
         self.refresh(cx);
         self.start(cx, id);
     }
@@ -419,8 +277,9 @@ impl Track {
                 let Some(group) = layer.kept_packets.live(*now, config.live_edge) else {
                     return false;
                 };
-                let mut group = group.to_vec();
-                group.sort_by_key(|packet| packet.packet.seq);
+                let Some(group) = whole(group) else {
+                    return false;
+                };
                 subscription.rewriter.burst(&group, |packet| {
                     stats.packets_out += 1;
                     stats.bytes_out += packet.payload_len() as u64;
@@ -487,17 +346,23 @@ impl Track {
         }
     }
 
-    /// Brings the layers in line with who wants them.
+    /// Brings the layers in line with who wants them, and in which form.
     fn refresh(&mut self, cx: &mut Context<'_>) {
         for index in 0..self.layers.len() {
             let wants = |id: &SubscriptionId| {
-                cx.subscriptions.get(id).is_some_and(|sub| sub.target == index || sub.current == Some(index))
+                cx.subscriptions
+                    .get(id)
+                    .is_some_and(|sub| sub.target == index || sub.current == Some(index))
             };
             let packets = self.packet_subscribers.iter().any(wants);
             let frames = self.frame_subscribers.iter().any(wants);
+            self.derive(cx, index, packets, frames);
             let layer = &mut self.layers[index];
             if !packets {
                 layer.recent = VecDeque::new();
+            }
+            if !frames {
+                layer.group = None;
             }
             if packets || frames {
                 layer.idle_since = None;
@@ -509,7 +374,6 @@ impl Track {
                 layer.idle_since.get_or_insert(cx.now);
                 layer.budget.forget();
                 layer.deferred_want = None;
-                layer.group = None;
             }
         }
     }
@@ -517,6 +381,12 @@ impl Track {
     // Time.
 
     pub(super) fn handle_timeout(&mut self, cx: &mut Context<'_>) {
+        for index in 0..self.layers.len() {
+            if let Some(to_frames) = &mut self.layers[index].to_frames {
+                to_frames.handle_timeout(cx.now);
+                self.deliver_assembled(cx, index);
+            }
+        }
         if self.layers.len() > 1 && self.next_choice <= cx.now {
             self.choose_layers(cx);
         }
@@ -545,8 +415,17 @@ impl Track {
         let ask = self.info.can_request_keyframe;
         let layers = self.layers.iter().flat_map(|layer| {
             let pause = layer.idle_since.filter(|_| !layer.paused).map(|idle| idle + config.pause_after);
-            [pause, layer.deferred_want, layer.budget.timeout(config).filter(|_| ask)]
+            let assembly = layer.to_frames.as_ref().and_then(ToFrames::timeout);
+            [pause, layer.deferred_want, layer.budget.timeout(config).filter(|_| ask), assembly]
         });
         layers.chain([choice]).flatten().min()
     }
+}
+
+/// The packets of a kept group in order; `None` when one is missing.
+fn whole(group: &[LayerPacket]) -> Option<Vec<LayerPacket>> {
+    let first = group.first()?.packet.seq;
+    let mut group: Vec<_> = group.iter().filter(|packet| packet.packet.seq >= first).cloned().collect();
+    group.sort_by_key(|packet| packet.packet.seq);
+    group.windows(2).all(|pair| pair[1].packet.seq == pair[0].packet.seq.next()).then_some(group)
 }
