@@ -59,7 +59,10 @@ impl ToPackets {
         self.next_seq = ExtSeqNo(first_seq + self.payloads.len() as u64);
         let codec = self.codec;
         let packet = |(n, payload): (usize, Bytes)| LayerPacket {
-            info: PayloadInfo { starts_keyframe: frame.keyframe && n == 0, ..PayloadInfo::read(codec, &payload) },
+            info: PayloadInfo {
+                starts_keyframe: frame.keyframe && n == 0,
+                ..PayloadInfo::read(codec, &payload)
+            },
             packet: MediaPacket {
                 seq: ExtSeqNo(first_seq + n as u64),
                 timestamp,
@@ -74,8 +77,7 @@ impl ToPackets {
     fn timestamp(&mut self, frame: &MediaFrame) -> RtpTime {
         let rate = u128::from(self.codec.clock_rate_hz());
         // To the nearest tick.
-        let mut ticks =
-            (((u128::from(frame.media_time_us) * rate + 500_000) / 1_000_000) & TIME_MASK) as i64;
+        let mut ticks = (((u128::from(frame.media_time_us) * rate + 500_000) / 1_000_000) & TIME_MASK) as i64;
         if !self.codec.has_keyframes() {
             if let Some(expected) = self.follows_on.filter(|next| (ticks - next).abs() <= SOUND_SNAP_TICKS) {
                 ticks = expected;
@@ -102,7 +104,8 @@ mod tests {
                 keyframe: true,
                 data: Bytes::from_static(&[31 << 3, 1]),
             };
-            timestamps.extend(to_packets.push(&frame, now).unwrap().iter().map(|packet| packet.packet.timestamp));
+            timestamps
+                .extend(to_packets.push(&frame, now).unwrap().iter().map(|packet| packet.packet.timestamp));
         }
         let distances: Vec<_> = timestamps.windows(2).map(|pair| pair[1].distance_from(pair[0])).collect();
         assert_eq!(distances, [960, 960, 960, 960, 960 + 2880, 960], "only the real hole shows");
@@ -111,8 +114,7 @@ mod tests {
     #[test]
     fn a_frame_becomes_packets_of_one_timestamp_with_the_marker_on_the_last() {
         let mut to_packets = ToPackets::new(Codec::Vp8, 77, 100);
-        let frame =
-            MediaFrame { media_time_us: 100_000, keyframe: true, data: Bytes::from(vec![0; 250]) };
+        let frame = MediaFrame { media_time_us: 100_000, keyframe: true, data: Bytes::from(vec![0; 250]) };
         let packets = to_packets.push(&frame, Instant::now()).unwrap();
         assert_eq!(packets.iter().map(|p| p.packet.marker).collect::<Vec<_>>(), [false, false, true]);
         assert_eq!(packets.iter().map(|p| p.info.starts_keyframe).collect::<Vec<_>>(), [true, false, false]);

@@ -206,8 +206,11 @@ impl Track {
         };
         cx.stats.resyncs += 1;
         subscription.current = None;
-        let due =
-            subscription.last_resync.map_or(cx.now, |last| (last + cx.config.resync_interval).max(cx.now));
+        let due = match subscription.last_resync {
+            Some(granted) if granted > cx.now => granted,
+            Some(granted) => (granted + cx.config.resync_interval).max(cx.now),
+            None => cx.now,
+        };
         subscription.last_resync = Some(due);
         if self.info.kind == MediaKind::Video {
             let layer = &mut self.layers[subscription.target];
@@ -350,9 +353,7 @@ impl Track {
     fn refresh(&mut self, cx: &mut Context<'_>) {
         for index in 0..self.layers.len() {
             let wants = |id: &SubscriptionId| {
-                cx.subscriptions
-                    .get(id)
-                    .is_some_and(|sub| sub.target == index || sub.current == Some(index))
+                cx.subscriptions.get(id).is_some_and(|sub| sub.target == index || sub.current == Some(index))
             };
             let packets = self.packet_subscribers.iter().any(wants);
             let frames = self.frame_subscribers.iter().any(wants);

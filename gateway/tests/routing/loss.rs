@@ -1,0 +1,105 @@
+//! Loss and outages on the way in: nothing broken is shown, and a clean picture comes soon.
+
+use std::time::Duration;
+
+use tombolo_gateway::core::{Config, Form, LayerChoice};
+use tombolo_signaling::message::CodecName;
+
+use crate::world::{MS, World};
+
+const BOTH: [Form; 2] = [Form::Packets, Form::Frames];
+
+/// A second and a half without any packet, in the middle of a group.
+#[test]
+fn after_an_outage_a_clean_picture_comes_soon() {
+    for to in BOTH {
+        let mut world = World::new(Config::default());
+        let publisher = world.publish(Form::Packets, CodecName::Vp8, 1, true);
+        let viewer = world.subscribe(publisher, to, LayerChoice::Highest);
+        world.run(Duration::from_secs(5));
+        let before = world.publishers[publisher].layers[0].requests;
+        world.publishers[publisher].blackout = true;
+        world.run(1500 * MS);
+        world.publishers[publisher].blackout = false;
+        let end = world.now;
+        let took = world.run_until(|world| world.viewers[&viewer].since(end).next().is_some());
+        assert!(took <= 150 * MS, "{to:?}: {took:?}");
+        assert_eq!(world.publishers[publisher].layers[0].requests, before + 1);
+        world.run(Duration::from_secs(1));
+        assert!(world.viewers[&viewer].since(end).count() > 25);
+        if to == Form::Packets {
+            let packets = &world.viewers[&viewer].packets;
+            let whole = packets.windows(2).all(|pair| pair[1].seq == pair[0].seq.next());
+            assert!(whole, "what will not come leaves no hole that a receiver asks for");
+        } else {
+            assert_eq!(world.viewers[&viewer].groups_ended, 1);
+        }
+    }
+}
+
+/// Sound goes on with the first packet after an outage.
+#[test]
+fn after_an_outage_sound_goes_on_at_once() {
+    for to in BOTH {
+        let mut world = World::new(Config::default());
+        let publisher = world.publish(Form::Packets, CodecName::Opus, 1, true);
+        let viewer = world.subscribe(publisher, to, LayerChoice::Highest);
+        world.run(Duration::from_secs(1));
+        world.publishers[publisher].blackout = true;
+        world.run(1500 * MS);
+        world.publishers[publisher].blackout = false;
+        let end = world.now;
+        let took = world.run_until(|world| world.viewers[&viewer].since(end).next().is_some());
+        assert!(took <= 21 * MS, "{to:?}: {took:?}");
+    }
+}
+
+/// A packet that no retransmission brings: the group ends, a keyframe is asked for, and nothing broken is shown.
+#[test]
+fn a_lost_packet_ends_the_group_and_a_keyframe_is_asked_for() {
+    let mut world = World::new(Config::default());
+    let publisher = world.publish(Form::Packets, CodecName::Vp8, 1, true);
+    let viewer = world.subscribe(publisher, Form::Frames, LayerChoice::Highest);
+    world.run(Duration::from_secs(1));
+    let asked = world.publishers[publisher].layers[0].requests;
+    world.publishers[publisher].lose = |seq| seq == 70_100;
+    world.run(Duration::from_secs(3));
+    assert_eq!(world.viewers[&viewer].groups_ended, 1);
+    assert_eq!(world.publishers[publisher].layers[0].requests, asked + 1);
+    let shown = &world.viewers[&viewer].shown;
+    let pause = shown.windows(2).map(|pair| pair[1].at - pair[0].at).max().unwrap();
+    assert!(pause < 400 * MS, "{pause:?}");
+    assert!(world.core.stats().gaps >= 1);
+}
+
+/// One packet in twenty is lost for good: viewers of frames see whole pictures all the same.
+#[test]
+fn nothing_broken_is_shown_under_steady_loss() {
+    let mut world = World::new(Config::default());
+    let publisher = world.publish(Form::Packets, CodecName::Vp8, 1, true);
+    let viewer = world.subscribe(publisher, Form::Frames, LayerChoice::Highest);
+    world.publishers[publisher].lose = |seq| seq.wrapping_mul(0x9e37_79b9) >> 8 & 31 == 7;
+    world.run(Duration::from_secs(20));
+    // `Viewer::show` has looked at each of them.
+    assert!(world.viewers[&viewer].shown.len() > 50, "{}", world.viewers[&viewer].shown.len());
+}
+
+/// A gap that a publisher of frames has on its way in.
+#[test]
+fn a_gap_in_frames_waits_for_the_next_keyframe() {
+    for to in BOTH {
+        let mut world = World::new(Config::default());
+        let publisher = world.publish(Form::Frames, CodecName::Vp8, 1, true);
+        let viewer = world.subscribe(publisher, to, LayerChoice::Highest);
+        world.run(Duration::from_secs(1));
+        world.publishers[publisher].blackout = true;
+        world.run(200 * MS);
+        world.publishers[publisher].blackout = false;
+        let track = world.publishers[publisher].track;
+        world.core.push_gap(world.now, track, 0);
+        world.drain();
+        let end = world.now;
+        let took = world.run_until(|world| world.viewers[&viewer].since(end).next().is_some());
+        assert!(took <= 70 * MS, "{to:?}: {took:?}");
+    }
+}

@@ -1,0 +1,8 @@
+//! The routing core on a virtual clock.
+
+mod forms;
+mod joining;
+mod layers;
+mod loss;
+mod people;
+mod world;

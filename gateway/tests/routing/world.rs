@@ -1,0 +1,440 @@
+//! A channel on a virtual clock: publishers that encode, viewers that decode, and the core between them.
+//!
+//! A frame carries its publisher's mark and its number, and a delta frame can be decoded only after the one before it:
+//! a viewer that is given anything else fails the test.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tombolo_gateway::core::{
+    Config, Core, Form, LayerChoice, LayerInfo, MediaFrame, MediaPacket, OutPacket, Output, ParticipantId,
+    ParticipantInfo, Subscribe, SubscriptionId, TrackId, TrackInfo,
+};
+use tombolo_net::{ExtSeqNo, NtpTime, RtpTime, Seed, SeqUnwrapper};
+use tombolo_rtp::codec::{Assembler, AssemblerInput, Codec, Packetizer};
+use tombolo_signaling::message::{CodecName, MediaKind, TransportKind};
+use tombolo_signaling::name::Name;
+
+pub(crate) const MS: Duration = Duration::from_millis(1);
+
+pub(crate) fn name(text: &str) -> Name {
+    text.parse().unwrap()
+}
+
+/// One encoding of a publisher.
+pub(crate) struct Encoding {
+    packetizer: Packetizer,
+    seq: u64,
+    timestamp_base: u32,
+    number: u32,
+    keyframe_due: Option<Instant>,
+    pub(crate) requests: u32,
+    /// Bytes of a delta frame; a keyframe has eight times as many.
+    pub(crate) bytes: usize,
+    /// Whether it is sent.
+    pub(crate) sends: bool,
+}
+
+/// A publisher of one track.
+pub(crate) struct Publisher {
+    pub(crate) participant: ParticipantId,
+    pub(crate) track: TrackId,
+    pub(crate) form: Form,
+    codec: Codec,
+    pub(crate) layers: Vec<Encoding>,
+    interval: Duration,
+    next: Instant,
+    /// How long a request takes to become a keyframe; `None`: requests are not answered.
+    pub(crate) answers: Option<Duration>,
+    /// Frames between keyframes that come by themselves.
+    pub(crate) gop: Option<u32>,
+    /// Encoded, sent and lost on the way.
+    pub(crate) blackout: bool,
+    /// How long a frame takes to arrive.
+    pub(crate) latency: Duration,
+    in_flight: BTreeMap<(Instant, u64), (usize, Sent)>,
+    sent: u64,
+    /// Called for each packet's sequence number: whether it is lost.
+    pub(crate) lose: fn(u64) -> bool,
+    /// Sends a sender report with each frame, from a wall clock that started with the world.
+    pub(crate) reports: bool,
+    pub(crate) rtp_offset: u32,
+}
+
+enum Sent {
+    Packet(MediaPacket),
+    Frame(MediaFrame),
+    Report(NtpTime, RtpTime),
+}
+
+/// What a viewer decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shown {
+    pub(crate) at: Instant,
+    pub(crate) mark: u8,
+    pub(crate) number: u32,
+    pub(crate) keyframe: bool,
+    /// Microseconds of media time for frames, ticks for packets.
+    pub(crate) time: i64,
+    /// When the frame was captured, by its packets.
+    pub(crate) capture: Option<Instant>,
+}
+
+/// Decodes what one subscription gets.
+pub(crate) struct Viewer {
+    form: Form,
+    assembler: Assembler,
+    unwrapper: SeqUnwrapper,
+    codec: Codec,
+    newest: Option<RtpTime>,
+    ticks: i64,
+    captures: BTreeMap<u32, Instant>,
+    pub(crate) shown: Vec<Shown>,
+    pub(crate) packets: Vec<OutPacket>,
+    pub(crate) groups_ended: u32,
+}
+
+impl Viewer {
+    fn new(form: Form, codec: Codec) -> Self {
+        Self {
+            form,
+            assembler: Assembler::new(codec),
+            unwrapper: SeqUnwrapper::default(),
+            codec,
+            newest: None,
+            ticks: 0,
+            captures: BTreeMap::new(),
+            shown: Vec::new(),
+            packets: Vec::new(),
+            groups_ended: 0,
+        }
+    }
+
+    fn show(&mut self, at: Instant, data: &[u8], keyframe: bool, time: i64, capture: Option<Instant>) {
+        let number = u32::from_be_bytes(data[2..6].try_into().unwrap());
+        let shown = Shown { at, mark: data[1], number, keyframe, time, capture };
+        if let Some(last) = self.shown.last() {
+            let follows = last.mark == shown.mark && number == last.number + 1;
+            assert!(keyframe || follows, "{shown:?} cannot be decoded after {last:?}");
+            assert!(time > last.time, "{shown:?} is not after {last:?}");
+        } else {
+            assert!(keyframe, "starts with {shown:?}");
+        }
+        self.shown.push(shown);
+    }
+
+    fn on_packet(&mut self, at: Instant, packet: OutPacket) {
+        assert_eq!(self.form, Form::Packets);
+        let mut payload = Vec::new();
+        packet.write_payload(&mut payload);
+        let seq = self.unwrapper.unwrap(packet.seq);
+        self.captures.insert(packet.timestamp.0, packet.capture);
+        self.assembler.push(AssemblerInput {
+            seq,
+            timestamp: packet.timestamp,
+            marker: packet.marker,
+            payload: payload.into(),
+            arrival: at,
+        });
+        self.packets.push(packet);
+        self.decode(at);
+    }
+
+    fn decode(&mut self, at: Instant) {
+        while let Some(frame) = self.assembler.pop() {
+            self.ticks += self.newest.map_or(0, |newest| i64::from(frame.timestamp.distance_from(newest)));
+            self.newest = Some(frame.timestamp);
+            let capture = self.captures.remove(&frame.timestamp.0);
+            self.show(at, &frame.data, frame.keyframe || self.codec == Codec::Opus, self.ticks, capture);
+        }
+    }
+
+    /// Frames shown since `since`.
+    pub(crate) fn since(&self, since: Instant) -> impl Iterator<Item = &Shown> {
+        self.shown.iter().filter(move |shown| shown.at >= since)
+    }
+}
+
+/// Everything.
+pub(crate) struct World {
+    pub(crate) core: Core,
+    pub(crate) now: Instant,
+    pub(crate) start: Instant,
+    pub(crate) publishers: Vec<Publisher>,
+    pub(crate) viewers: BTreeMap<SubscriptionId, Viewer>,
+    pub(crate) events: Vec<Output>,
+    pub(crate) channel: Name,
+    people: u32,
+}
+
+impl World {
+    pub(crate) fn new(config: Config) -> Self {
+        let now = Instant::now();
+        Self {
+            core: Core::new(config, &Seed::from_number(1)),
+            now,
+            start: now,
+            publishers: Vec::new(),
+            viewers: BTreeMap::new(),
+            events: Vec::new(),
+            channel: name("c"),
+            people: 0,
+        }
+    }
+
+    pub(crate) fn join(&mut self) -> ParticipantId {
+        self.people += 1;
+        let info = ParticipantInfo {
+            name: name(&format!("p{}", self.people)),
+            transport: TransportKind::WebRtc,
+            visible: true,
+        };
+        let id = self.core.join(self.now, &self.channel, info).unwrap();
+        self.drain();
+        id
+    }
+
+    /// Adds a publisher; returns its index.
+    pub(crate) fn publish(&mut self, form: Form, codec: CodecName, layers: usize, can_ask: bool) -> usize {
+        let participant = self.join();
+        self.publish_as(participant, form, codec, layers, can_ask)
+    }
+
+    pub(crate) fn publish_as(
+        &mut self,
+        participant: ParticipantId,
+        form: Form,
+        codec: CodecName,
+        layers: usize,
+        can_ask: bool,
+    ) -> usize {
+        let (kind, codec_here, interval) = match codec {
+            CodecName::Opus => (MediaKind::Audio, Codec::Opus, 20 * MS),
+            CodecName::H264 => (MediaKind::Video, Codec::H264, 33 * MS),
+            _ => (MediaKind::Video, Codec::Vp8, 33 * MS),
+        };
+        let info = TrackInfo {
+            label: "camera".to_owned(),
+            kind,
+            codec,
+            form,
+            layers: (0..layers)
+                .map(|n| LayerInfo { name: format!("l{n}"), ..LayerInfo::default() })
+                .collect(),
+            can_request_keyframe: can_ask,
+        };
+        let track = self.core.publish(self.now, participant, info).unwrap();
+        let index = self.publishers.len();
+        self.publishers.push(Publisher {
+            participant,
+            track,
+            form,
+            codec: codec_here,
+            layers: (0..layers)
+                .map(|n| Encoding {
+                    packetizer: Packetizer::new(codec_here, 1000 * n as u16),
+                    seq: 70_000 + 1000 * n as u64,
+                    timestamp_base: (u32::MAX - 90_000).wrapping_add(7_000_000 * n as u32),
+                    number: 0,
+                    keyframe_due: None,
+                    requests: 0,
+                    bytes: if kind == MediaKind::Audio { 80 } else { 1500 << (2 * n) },
+                    sends: true,
+                })
+                .collect(),
+            interval,
+            next: self.now,
+            answers: Some(20 * MS),
+            gop: None,
+            blackout: false,
+            latency: Duration::ZERO,
+            in_flight: BTreeMap::new(),
+            sent: 0,
+            lose: |_| false,
+            reports: false,
+            rtp_offset: 0,
+        });
+        self.drain();
+        index
+    }
+
+    pub(crate) fn subscribe(&mut self, publisher: usize, form: Form, layer: LayerChoice) -> SubscriptionId {
+        let participant = self.join();
+        let Publisher { track, codec, .. } = self.publishers[publisher];
+        let codecs = vec![CodecName::Vp8, CodecName::H264, CodecName::Opus];
+        let id =
+            self.core.subscribe(self.now, participant, track, Subscribe { form, layer, codecs }).unwrap();
+        self.viewers.insert(id, Viewer::new(form, codec));
+        self.drain();
+        id
+    }
+
+    pub(crate) fn unsubscribe(&mut self, id: SubscriptionId) {
+        let participant = self.core.subscription(id).unwrap().participant;
+        self.core.leave(self.now, participant);
+        self.viewers.remove(&id);
+        self.drain();
+    }
+
+    pub(crate) fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            self.step();
+        }
+    }
+
+    /// Runs until `done`, at most 20 s; returns how long it took.
+    pub(crate) fn run_until(&mut self, done: impl Fn(&Self) -> bool) -> Duration {
+        let start = self.now;
+        while !done(self) {
+            assert!(self.now - start < Duration::from_secs(20), "it does not happen");
+            self.step();
+        }
+        self.now - start
+    }
+
+    pub(crate) fn shows(&self, id: SubscriptionId) -> bool {
+        !self.viewers[&id].shown.is_empty()
+    }
+
+    fn step(&mut self) {
+        self.now += MS;
+        if self.core.poll_timeout().is_some_and(|due| due <= self.now) {
+            self.core.handle_timeout(self.now);
+            assert!(self.core.poll_timeout().is_none_or(|due| due > self.now), "a timeout stays due");
+        }
+        self.drain();
+        for index in 0..self.publishers.len() {
+            if self.publishers[index].next <= self.now {
+                self.publishers[index].encode(self.now, self.start);
+            }
+            while let Some(entry) = self.publishers[index].in_flight.first_entry()
+                && entry.key().0 <= self.now
+            {
+                let (layer, sent) = entry.remove();
+                let track = self.publishers[index].track;
+                match sent {
+                    Sent::Packet(packet) => self.core.push_packet(self.now, track, layer, packet),
+                    Sent::Frame(frame) => self.core.push_frame(self.now, track, layer, frame),
+                    Sent::Report(ntp, rtp) => {
+                        self.core.push_sender_report(self.now, track, layer, ntp, rtp);
+                    }
+                }
+                self.drain();
+            }
+        }
+        for viewer in self.viewers.values_mut() {
+            viewer.assembler.handle_timeout(self.now);
+            viewer.decode(self.now);
+        }
+    }
+
+    pub(crate) fn drain(&mut self) {
+        while let Some(output) = self.core.poll_output() {
+            match output {
+                Output::Packet { subscription, packet } => {
+                    if let Some(viewer) = self.viewers.get_mut(&subscription) {
+                        viewer.on_packet(self.now, packet);
+                    }
+                }
+                Output::Frame { subscription, frame, .. } => {
+                    if let Some(viewer) = self.viewers.get_mut(&subscription) {
+                        let MediaFrame { media_time_us, keyframe, data } = frame;
+                        viewer.show(self.now, &data, keyframe, media_time_us as i64, None);
+                    }
+                }
+                Output::GroupEnded { subscription } => {
+                    if let Some(viewer) = self.viewers.get_mut(&subscription) {
+                        viewer.groups_ended += 1;
+                    }
+                }
+                Output::RequestKeyframe { track, layer } => {
+                    let found = self.publishers.iter_mut().find(|publisher| publisher.track == track);
+                    if let Some(publisher) = found {
+                        let encoding = &mut publisher.layers[layer];
+                        encoding.requests += 1;
+                        if let Some(answer) = publisher.answers {
+                            encoding.keyframe_due.get_or_insert(self.now + answer);
+                        }
+                    }
+                }
+                event => self.events.push(event),
+            }
+        }
+    }
+
+    /// The number of the newest frame that a publisher has encoded in a layer.
+    pub(crate) fn newest(&self, publisher: usize, layer: usize) -> u32 {
+        self.publishers[publisher].layers[layer].number - 1
+    }
+}
+
+impl Publisher {
+    fn encode(&mut self, now: Instant, start: Instant) {
+        let clock_us = (now - start).as_micros() as u64;
+        let rate = u64::from(self.codec.clock_rate_hz());
+        self.next = now + self.interval;
+        for (index, layer) in self.layers.iter_mut().enumerate() {
+            let by_itself = self.gop.is_some_and(|gop| layer.number % gop == 0);
+            let asked = layer.keyframe_due.is_some_and(|due| due <= now);
+            let keyframe = self.codec == Codec::Opus || layer.number == 0 || by_itself || asked;
+            if asked {
+                layer.keyframe_due = None;
+            }
+            let mark = index as u8 | (self.track.0 as u8) << 2;
+            let data = frame(self.codec, layer, mark, keyframe);
+            layer.number += 1;
+            let timestamp = RtpTime(layer.timestamp_base.wrapping_add(self.rtp_offset))
+                + (clock_us * rate / 1_000_000) as u32;
+            let mut sent = Vec::new();
+            match self.form {
+                Form::Frames => {
+                    sent.push(Sent::Frame(MediaFrame {
+                        media_time_us: clock_us + 5_000_000,
+                        keyframe,
+                        data,
+                    }));
+                }
+                Form::Packets => {
+                    let mut payloads = Vec::new();
+                    layer.packetizer.packetize(&data, 1100, &mut payloads).unwrap();
+                    let last = payloads.len() - 1;
+                    for (n, payload) in payloads.into_iter().enumerate() {
+                        let seq = ExtSeqNo(layer.seq);
+                        layer.seq += 1;
+                        if !(self.lose)(seq.0) {
+                            let marker = n == last && self.codec != Codec::Opus;
+                            sent.push(Sent::Packet(MediaPacket { seq, timestamp, marker, payload }));
+                        }
+                    }
+                    if self.reports {
+                        let wall = Duration::from_secs(1_700_000_000) + (now - start);
+                        sent.push(Sent::Report(NtpTime::from_unix(wall), timestamp));
+                    }
+                }
+            }
+            if self.blackout || !layer.sends {
+                continue;
+            }
+            for sent in sent {
+                self.sent += 1;
+                self.in_flight.insert((now + self.latency, self.sent), (index, sent));
+            }
+        }
+    }
+}
+
+fn frame(codec: Codec, layer: &Encoding, mark: u8, keyframe: bool) -> Bytes {
+    let mut data = Vec::new();
+    // VP8: the lowest bit says that it is no keyframe. Opus: the first byte says 20 ms.
+    data.push(match codec {
+        Codec::Opus => 31 << 3,
+        _ => u8::from(!keyframe),
+    });
+    data.push(mark);
+    data.extend(layer.number.to_be_bytes());
+    let big = keyframe && codec != Codec::Opus;
+    data.resize(if big { layer.bytes * 8 } else { layer.bytes }, 0x55);
+    data.into()
+}
