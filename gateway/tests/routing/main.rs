@@ -5,4 +5,5 @@ mod joining;
 mod layers;
 mod loss;
 mod people;
+#[cfg(test)]
 mod world;
