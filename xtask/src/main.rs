@@ -1,3 +1,64 @@
-//! Development commands of the Tombolo workspace.
+//! Development commands of the Tombolo workspace: `cargo xtask COMMAND`.
 
-fn main() {}
+mod bundle;
+mod check;
+mod figures;
+mod fuzz;
+mod gate;
+mod interop;
+mod packages;
+mod paths;
+mod process;
+mod tally;
+mod test;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+cargo xtask COMMAND
+
+  test                 every test: Rust, the browser client, real browsers; installs the system packages that
+                       it needs when it is root on Debian, else names them; counts and names what it skips
+  check                formatting, clippy, rustdoc, cargo-deny when installed, the committed bundle, and that no
+                       file names a path of somebody's machine
+  figures [GROUP]      measurements beside peers, one tab-separated line each: name, our value, unit, peer, its
+                       value, ratio in our favour
+  interop [NAME]       real peers, one tab-separated line a cell; without a name, every suite
+  gate [--update]      instructions (callgrind) and allocations of each scenario against benches/baseline.csv;
+                       --update writes that file
+  fuzz SECONDS         every fuzz target, SECONDS in all
+";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let outcome = match words[..] {
+        ["test"] => test::run(),
+        ["check"] => check::run(),
+        ["figures"] => figures::run(None),
+        ["figures", group] => figures::run(Some(group)),
+        ["interop"] => interop::run(None),
+        ["interop", name] => interop::run(Some(name)),
+        ["gate"] => gate::run(false),
+        ["gate", "--update"] => gate::run(true),
+        ["fuzz", seconds] => match seconds.parse() {
+            Ok(seconds) => fuzz::run(seconds),
+            Err(_) => Err(format!("not a number of seconds: {seconds}")),
+        },
+        ["help" | "--help" | "-h"] => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("error: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}

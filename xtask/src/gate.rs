@@ -1,0 +1,161 @@
+//! `cargo xtask gate`: each per-packet scenario of `benches/` against `benches/baseline.csv`.
+//!
+//! Instructions are counted by callgrind at two numbers of iterations; the difference is what an iteration costs,
+//! without start-up. Allocations are those that the scenario itself counts, likewise. More than 2 % more instructions,
+//! or any more allocations, fail. Wall time is not gated.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use crate::process::{Outcome, cargo, is_installed, output, program, root, run as run_program};
+
+/// Iterations of the two runs.
+const FEW: u64 = 200;
+const MANY: u64 = 1200;
+/// How much more than the baseline passes.
+const TOLERANCE: f64 = 0.02;
+
+/// The cost of one iteration.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Cost {
+    instructions: f64,
+    allocations: f64,
+}
+
+pub(crate) fn run(update: bool) -> Outcome {
+    if !is_installed("valgrind") {
+        return Err("valgrind is not installed".to_owned());
+    }
+    run_program(cargo(&["build", "--release", "--package", "tombolo-benches", "--bin", "scenario"]))?;
+    let (listed, _) = output(program(&scenario()?, &["--list"]))?;
+    let mut measured = BTreeMap::new();
+    for name in listed.split_whitespace() {
+        measured.insert(name.to_owned(), measure(name)?);
+    }
+    let file = root().join("benches/baseline.csv");
+    if update {
+        return fs::write(&file, to_csv(&measured)).map_err(|error| format!("{}: {error}", file.display()));
+    }
+    let baseline = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+    compare(&from_csv(&baseline)?, &measured)
+}
+
+fn scenario() -> Result<String, String> {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    target
+        .join("release/scenario")
+        .into_os_string()
+        .into_string()
+        .map_err(|_| "the path is no UTF-8".to_owned())
+}
+
+fn measure(name: &str) -> Result<Cost, String> {
+    let per_iteration = |few: u64, many: u64| (many as f64 - few as f64) / (MANY - FEW) as f64;
+    let (few, many) = (instructions(name, FEW)?, instructions(name, MANY)?);
+    let cost = Cost {
+        instructions: per_iteration(few, many),
+        allocations: per_iteration(allocations(name, FEW)?, allocations(name, MANY)?),
+    };
+    eprintln!("{name}: {:.1} instructions, {:.3} allocations", cost.instructions, cost.allocations);
+    Ok(cost)
+}
+
+fn instructions(name: &str, iterations: u64) -> Result<u64, String> {
+    let scenario = scenario()?;
+    let tool =
+        ["--tool=callgrind", "--callgrind-out-file=/dev/null", &scenario, name, &iterations.to_string()];
+    let (_, told) = output(program("valgrind", &tool))?;
+    let counted = told.lines().find_map(|line| line.split_once("Collected : ")?.1.trim().parse().ok());
+    counted.ok_or_else(|| format!("callgrind counted nothing for {name}:\n{told}"))
+}
+
+/// The scenario prints `allocations N`.
+fn allocations(name: &str, iterations: u64) -> Result<u64, String> {
+    let (told, _) = output(program(&scenario()?, &[name, &iterations.to_string()]))?;
+    let counted = told.lines().find_map(|line| line.strip_prefix("allocations")?.trim().parse().ok());
+    counted.ok_or_else(|| format!("{name} counted no allocations"))
+}
+
+fn to_csv(costs: &BTreeMap<String, Cost>) -> String {
+    let lines =
+        costs.iter().map(|(name, cost)| format!("{name},{:.1},{:.3}\n", cost.instructions, cost.allocations));
+    std::iter::once("scenario,instructions,allocations\n".to_owned()).chain(lines).collect()
+}
+
+fn from_csv(text: &str) -> Result<BTreeMap<String, Cost>, String> {
+    let parse = |line: &str| {
+        let mut cells = line.split(',');
+        let (name, instructions, allocations) = (cells.next()?, cells.next()?, cells.next()?);
+        let cost = Cost { instructions: instructions.parse().ok()?, allocations: allocations.parse().ok()? };
+        Some((name.to_owned(), cost))
+    };
+    let lines = text.lines().skip(1).filter(|line| !line.is_empty());
+    lines.map(|line| parse(line).ok_or_else(|| format!("not a line of a baseline: {line}"))).collect()
+}
+
+/// Prints a tab-separated line a scenario: name, instructions, baseline, change, allocations, baseline, verdict.
+fn compare(baseline: &BTreeMap<String, Cost>, measured: &BTreeMap<String, Cost>) -> Outcome {
+    let mut failed = 0;
+    for (name, old) in baseline {
+        let Some(new) = measured.get(name) else {
+            println!(
+                "{name}\t-\t{:.1}\t-\t-\t{:.3}\tFAIL: the scenario is gone",
+                old.instructions, old.allocations
+            );
+            failed += 1;
+            continue;
+        };
+        let change = new.instructions / old.instructions - 1.0;
+        let verdict = verdict(*old, *new);
+        failed += usize::from(verdict != "pass");
+        println!(
+            "{name}\t{:.1}\t{:.1}\t{:+.1} %\t{:.3}\t{:.3}\t{verdict}",
+            new.instructions,
+            old.instructions,
+            change * 100.0,
+            new.allocations,
+            old.allocations,
+        );
+    }
+    for name in measured.keys().filter(|name| !baseline.contains_key(*name)) {
+        println!("{name}\tFAIL: not in the baseline");
+        failed += 1;
+    }
+    if failed == 0 { Ok(()) } else { Err(format!("{failed} scenarios cost more than before")) }
+}
+
+fn verdict(old: Cost, new: Cost) -> &'static str {
+    if new.instructions > old.instructions * (1.0 + TOLERANCE) {
+        "FAIL: more instructions"
+    } else if new.allocations > old.allocations + 0.001 {
+        "FAIL: more allocations"
+    } else {
+        "pass"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn costs(instructions: f64, allocations: f64) -> BTreeMap<String, Cost> {
+        BTreeMap::from([("seal".to_owned(), Cost { instructions, allocations })])
+    }
+
+    #[test]
+    fn two_percent_pass_and_more_does_not() {
+        assert!(compare(&costs(1000.0, 0.0), &costs(1020.0, 0.0)).is_ok());
+        assert!(compare(&costs(1000.0, 0.0), &costs(1021.0, 0.0)).is_err());
+        assert!(compare(&costs(1000.0, 0.0), &costs(500.0, 0.01)).is_err());
+        assert!(compare(&costs(1000.0, 0.0), &BTreeMap::new()).is_err());
+        assert!(compare(&BTreeMap::new(), &costs(1.0, 0.0)).is_err());
+    }
+
+    #[test]
+    fn a_baseline_survives_both_ways() {
+        let costs = costs(1234.5, 0.25);
+        assert_eq!(from_csv(&to_csv(&costs)), Ok(costs));
+        assert!(from_csv("scenario\nseal,many\n").is_err());
+    }
+}

@@ -1,0 +1,71 @@
+//! The system packages that tests need, and how they come onto the machine.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::process::{Outcome, output, program, root, run};
+
+/// A Debian package and a file that shows it is there.
+struct Package {
+    name: &'static str,
+    file: &'static str,
+    needed_for: &'static str,
+}
+
+const fn package(name: &'static str, file: &'static str, needed_for: &'static str) -> Package {
+    Package { name, file, needed_for }
+}
+
+const PACKAGES: [Package; 9] = [
+    package("chromium", "/usr/bin/chromium", "the browser suites"),
+    package("firefox-esr", "/usr/bin/firefox-esr", "the browser suites"),
+    package("pulseaudio", "/usr/bin/pulseaudio", "sound in Firefox"),
+    package("fonts-dejavu-core", "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf", "the page in a browser"),
+    package("ffmpeg", "/usr/bin/ffmpeg", "the WHIP suite"),
+    package("nodejs", "/usr/bin/node", "the browser client and suites"),
+    package("npm", "/usr/bin/npm", "the browser client and suites"),
+    package("openssl", "/usr/bin/openssl", "the DTLS peers"),
+    package("valgrind", "/usr/bin/valgrind", "the gate"),
+];
+
+/// Installs what is missing when this is root on Debian; else names it and goes on.
+pub(crate) fn ensure() -> Outcome {
+    let missing: Vec<&Package> =
+        PACKAGES.iter().filter(|package| !Path::new(package.file).exists()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = missing.iter().map(|package| package.name).collect();
+    if is_root() && Path::new("/etc/debian_version").exists() {
+        run(program("apt-get", &["update", "-q"]))?;
+        let mut install = program("apt-get", &["install", "-qy", "--no-install-recommends"]);
+        install.args(&names).env("DEBIAN_FRONTEND", "noninteractive");
+        return run(install);
+    }
+    for package in missing {
+        println!("missing: {}: needed for {}", package.name, package.needed_for);
+    }
+    println!("as root on Debian: apt-get install --no-install-recommends {}", names.join(" "));
+    Ok(())
+}
+
+fn is_root() -> bool {
+    output(program("id", &["-u"])).is_ok_and(|(uid, _)| uid.trim() == "0")
+}
+
+/// `npm ci` in a folder of the workspace, unless its modules are those of its lock file already.
+pub(crate) fn npm_ci(folder: &str) -> Outcome {
+    let folder = root().join(folder);
+    let lock = fs::read(folder.join("package-lock.json"))
+        .map_err(|error| format!("{}: {error}", folder.display()))?;
+    // A copy of the lock file says what the modules were installed from.
+    let stamp = folder.join("node_modules/.installed-from");
+    if fs::read(&stamp).is_ok_and(|installed| installed == lock) {
+        return Ok(());
+    }
+    let mut npm = Command::new("npm");
+    npm.args(["ci", "--no-audit", "--no-fund"]).current_dir(&folder).env("PUPPETEER_SKIP_DOWNLOAD", "1");
+    run(npm)?;
+    fs::write(&stamp, lock).map_err(|error| format!("{}: {error}", stamp.display()))
+}
