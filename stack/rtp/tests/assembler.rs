@@ -1,24 +1,17 @@
 //! What an [`Assembler`] gives out when packets are lost, reordered and duplicated on their way from a [`Packetizer`].
 
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use proptest::prelude::*;
 use tombolo_net::{ExtSeqNo, RtpTime};
+use tombolo_netsim::start;
 use tombolo_rtp::codec::annex_b::START_CODE;
 use tombolo_rtp::codec::{AssembledFrame, Assembler, AssemblerConfig, AssemblerInput, Codec, Packetizer};
 
 const FIRST_SEQ: u64 = 70_000;
 /// The second frame is past the wrap.
 const FIRST_TIME: RtpTime = RtpTime(0xffff_f800);
-
-/// Any instant: it is only ever added to.
-#[expect(clippy::disallowed_methods, reason = "a test has to have a first instant")]
-fn start() -> Instant {
-    static START: OnceLock<Instant> = OnceLock::new();
-    *START.get_or_init(Instant::now)
-}
 
 /// A stream of frames: frame `n` says its number in its bytes, `keyframe` of it whether it is a keyframe.
 struct Stream {
