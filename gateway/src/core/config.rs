@@ -46,7 +46,7 @@ impl Default for Config {
             group_age: Duration::from_secs(8),
             group_bytes: 4 << 20,
             kept_age: Duration::from_secs(12),
-            kept_bytes: 4 << 20,
+            kept_bytes: 3 << 20,
             live_edge: Duration::from_secs(1),
             outage: Duration::from_millis(500),
             outage_packets: 128,
@@ -103,7 +103,7 @@ setters! {
     group_bytes: usize;
     /// Longest group that is kept of a publisher that cannot be asked for a keyframe. Default 12 s.
     kept_age: Duration;
-    /// Largest such group, in bytes. Default 4 MiB.
+    /// Largest such group, in bytes. Default 3 MiB.
     kept_bytes: usize;
     /// How old the newest frame of a kept group may be when it is shown to a joiner as live. Default 1 s.
     live_edge: Duration;

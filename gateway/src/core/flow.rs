@@ -1,7 +1,7 @@
 //! What flows through a track: packets and frames in, packets and frames out, and the one made of the other.
 
 use rand_core::Rng as _;
-use tombolo_net::{NtpTime, RtpTime};
+use tombolo_net::{ExtSeqNo, NtpTime, RtpTime};
 
 use super::kept_group::Bound;
 use super::layer::Arrival;
@@ -23,14 +23,22 @@ impl Track {
             return;
         };
         let revived = !layer.is_active(cx.now, cx.config.layer_active);
-        match layer.arrive(cx.now, packet.seq, packet.payload.len(), bounds) {
+        let seq = match layer.arrive(cx.now, packet.seq, packet.payload.len(), bounds) {
             Arrival::Duplicate => {
                 cx.stats.dropped_duplicates += 1;
                 return;
             }
-            Arrival::Regular => {}
-            Arrival::AfterOutage => self.restart_layer(cx, index),
-        }
+            Arrival::Padding => {
+                cx.stats.padding_in += 1;
+                return;
+            }
+            Arrival::Regular(seq) => seq,
+            Arrival::AfterOutage(seq) => {
+                self.restart_layer(cx, index);
+                seq
+            }
+        };
+        let packet = MediaPacket { seq, ..packet };
         if revived {
             self.choose_layers(cx);
         }
@@ -40,10 +48,10 @@ impl Track {
         let layer = &mut self.layers[index];
         let media_us = layer.clock.media_us(cx.clock, cx.now, packet.timestamp);
         let info = PayloadInfo::read(self.codec, &packet.payload);
-        let mut packet = LayerPacket { packet, info, capture: cx.clock.instant(media_us) };
+        let capture = cx.clock.instant(media_us);
+        let mut packet = LayerPacket { packet, info, keyframe: !video, capture };
         if video {
-            packet.info.starts_keyframe = layer.starts_keyframe(&packet);
-            layer.note_keyframe_bytes(cx.config, &packet);
+            layer.note_keyframe(cx.config, &mut packet);
             if packet.info.starts_keyframe {
                 self.on_keyframe(cx, index);
             }
@@ -54,6 +62,20 @@ impl Track {
         self.deliver_packet(cx, index, packet);
         self.deliver_assembled(cx, index);
         self.ask_for_keyframes(cx);
+    }
+
+    /// The packets of a layer up to `last` that have not come will not come.
+    pub(super) fn push_loss(&mut self, cx: &mut Context<'_>, index: usize, last: ExtSeqNo) {
+        let Some(layer) = self.layers.get_mut(index) else {
+            cx.stats.dropped_unknown += 1;
+            return;
+        };
+        let last = layer.renumber(last);
+        if let (Some(to_frames), Some(last)) = (&mut layer.to_frames, last) {
+            to_frames.give_up_through(last);
+            self.deliver_assembled(cx, index);
+            self.ask_for_keyframes(cx);
+        }
     }
 
     pub(super) fn sender_report(&mut self, cx: &mut Context<'_>, index: usize, ntp: NtpTime, rtp: RtpTime) {

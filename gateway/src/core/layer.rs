@@ -57,6 +57,38 @@ impl SeenWindow {
     }
 }
 
+/// So many of the newest padding packets are remembered.
+const PADDING_WINDOW: usize = 64;
+
+/// The packets that were only padding. They are left out of the numbering: a leg does not send empty packets, and a
+/// hole would be asked for.
+#[derive(Clone, Debug, Default)]
+struct Padding {
+    /// Numbers of the newest ones.
+    newest: VecDeque<u64>,
+    /// How many there were before those, and the last of them.
+    before: u64,
+    floor: u64,
+}
+
+impl Padding {
+    fn note(&mut self, seq: u64) {
+        self.newest.push_back(seq);
+        if self.newest.len() > PADDING_WINDOW
+            && let Some(oldest) = self.newest.pop_front()
+        {
+            self.before += 1;
+            self.floor = oldest;
+        }
+    }
+
+    /// The number of a packet when padding is not counted; `None` for one that is too old to tell.
+    fn renumber(&self, seq: u64) -> Option<ExtSeqNo> {
+        let skipped = self.before + self.newest.iter().filter(|&&padding| padding < seq).count() as u64;
+        (seq >= self.floor).then(|| ExtSeqNo(seq.saturating_sub(skipped)))
+    }
+}
+
 /// The bit rate over the last one to two seconds.
 #[derive(Clone, Copy, Debug, Default)]
 struct RateMeter {
@@ -83,16 +115,19 @@ impl RateMeter {
 pub(super) enum Arrival {
     /// Seen before, or too old.
     Duplicate,
-    /// In the stream, whether in order or not.
-    Regular,
-    /// The first one after an outage: what is missing will not come.
-    AfterOutage,
+    /// Without a payload.
+    Padding,
+    /// In the stream, whether in order or not, with this number when padding is not counted.
+    Regular(ExtSeqNo),
+    /// The same, and the first one after an outage: what is missing will not come.
+    AfterOutage(ExtSeqNo),
 }
 
 /// The state of a layer.
 #[derive(Debug)]
 pub(super) struct Layer {
     seen: SeenWindow,
+    padding: Padding,
     meter: RateMeter,
     /// Whether the stream carries H.264 parameter sets.
     has_sps: bool,
@@ -124,6 +159,7 @@ impl Layer {
     pub(super) fn new(now: Instant, rate_hz: u32) -> Self {
         Self {
             seen: SeenWindow { highest: None, bits: [0; (SEEN_WINDOW / 64) as usize] },
+            padding: Padding::default(),
             meter: RateMeter::default(),
             last_media: None,
             clock: StreamClock::new(rate_hz),
@@ -152,39 +188,54 @@ impl Layer {
         bytes: usize,
         (outage, outage_packets): (Duration, u64),
     ) -> Arrival {
+        let newest = self.seen.highest.is_none_or(|highest| seq.0 > highest);
         let missing = self.seen.highest.map_or(0, |highest| seq.0.saturating_sub(highest + 1));
         if !self.seen.insert(seq) {
             return Arrival::Duplicate;
         }
         let silence = self.last_media.map_or(Duration::ZERO, |last| now.saturating_duration_since(last));
+        if bytes == 0 {
+            if newest {
+                self.padding.note(seq.0);
+            }
+            return Arrival::Padding;
+        }
         self.on_media(now, bytes);
+        let Some(seq) = self.padding.renumber(seq.0) else {
+            return Arrival::Duplicate;
+        };
         if missing > outage_packets || (missing > 0 && silence >= outage) {
-            Arrival::AfterOutage
+            Arrival::AfterOutage(seq)
         } else {
-            Arrival::Regular
+            Arrival::Regular(seq)
         }
     }
 
-    /// Whether a receiver can start with this packet. A keyframe of H.264 starts with its parameter sets if the stream has
-    /// any, and once.
-    pub(super) fn starts_keyframe(&mut self, packet: &LayerPacket) -> bool {
-        let PayloadInfo { starts_keyframe, has_sps, .. } = packet.info;
-        self.has_sps |= has_sps;
-        let again = self.keyframe.is_some_and(|(timestamp, _)| timestamp == packet.packet.timestamp);
-        starts_keyframe && !again && (has_sps || !self.has_sps)
+    /// The number of a packet when padding is not counted; `None` for one that is too old to tell.
+    pub(super) fn renumber(&self, seq: ExtSeqNo) -> Option<ExtSeqNo> {
+        self.padding.renumber(seq.0)
     }
 
-    /// Measures what keyframes cost.
-    pub(super) fn note_keyframe_bytes(&mut self, config: &Config, packet: &LayerPacket) {
+    /// Marks the packets of keyframes, and measures what those cost. A keyframe of H.264 starts with its parameter sets if
+    /// the stream has any; every keyframe starts once.
+    pub(super) fn note_keyframe(&mut self, config: &Config, packet: &mut LayerPacket) {
         let (timestamp, bytes) = (packet.packet.timestamp, packet.packet.payload.len());
-        if packet.info.starts_keyframe {
-            self.keyframe = Some((timestamp, bytes));
-        } else if let Some((of, total)) = &mut self.keyframe
+        let PayloadInfo { starts_keyframe, has_sps, .. } = packet.info;
+        self.has_sps |= has_sps;
+        if let Some((of, total)) = &mut self.keyframe
             && *of == timestamp
         {
             *total += bytes;
             let total = *total;
+            packet.info.starts_keyframe = false;
+            packet.keyframe = true;
             self.budget.set_cost(config, total, self.rate());
+            return;
+        }
+        packet.info.starts_keyframe = starts_keyframe && (has_sps || !self.has_sps);
+        packet.keyframe = packet.info.starts_keyframe;
+        if packet.keyframe {
+            self.keyframe = Some((timestamp, bytes));
         }
     }
 
@@ -254,13 +305,32 @@ mod tests {
         let now = Instant::now();
         let bounds = (Duration::from_millis(500), 128);
         let mut layer = Layer::new(now, 90_000);
-        let at = |ms| now + Duration::from_millis(ms);
-        assert_eq!(layer.arrive(at(0), ExtSeqNo(70_000), 1, bounds), Arrival::Regular);
-        assert_eq!(layer.arrive(at(5000), ExtSeqNo(70_001), 1, bounds), Arrival::Regular);
-        assert_eq!(layer.arrive(at(5010), ExtSeqNo(70_003), 1, bounds), Arrival::Regular);
-        assert_eq!(layer.arrive(at(6510), ExtSeqNo(70_005), 1, bounds), Arrival::AfterOutage);
-        assert_eq!(layer.arrive(at(6511), ExtSeqNo(70_200), 1, bounds), Arrival::AfterOutage);
-        assert_eq!(layer.arrive(at(6512), ExtSeqNo(70_004), 1, bounds), Arrival::Regular);
-        assert_eq!(layer.arrive(at(6513), ExtSeqNo(70_004), 1, bounds), Arrival::Duplicate);
+        let mut arrive = |ms, seq| layer.arrive(now + Duration::from_millis(ms), ExtSeqNo(seq), 1, bounds);
+        let (regular, after) =
+            (|seq| Arrival::Regular(ExtSeqNo(seq)), |seq| Arrival::AfterOutage(ExtSeqNo(seq)));
+        assert_eq!(arrive(0, 70_000), regular(70_000));
+        assert_eq!(arrive(5000, 70_001), regular(70_001));
+        assert_eq!(arrive(5010, 70_003), regular(70_003));
+        assert_eq!(arrive(6510, 70_005), after(70_005));
+        assert_eq!(arrive(6511, 70_200), after(70_200));
+        assert_eq!(arrive(6512, 70_004), regular(70_004));
+        assert_eq!(arrive(6513, 70_004), Arrival::Duplicate);
+    }
+
+    #[test]
+    fn padding_leaves_no_hole() {
+        let now = Instant::now();
+        let bounds = (Duration::from_millis(500), 128);
+        let mut layer = Layer::new(now, 90_000);
+        let mut arrive = |seq, bytes| layer.arrive(now, ExtSeqNo(seq), bytes, bounds);
+        assert_eq!(arrive(70_000, 9), Arrival::Regular(ExtSeqNo(70_000)));
+        assert_eq!(arrive(70_002, 0), Arrival::Padding);
+        assert_eq!(arrive(70_003, 9), Arrival::Regular(ExtSeqNo(70_002)));
+        assert_eq!(arrive(70_001, 9), Arrival::Regular(ExtSeqNo(70_001)), "late, before the padding");
+        for padding in 70_004..70_104 {
+            assert_eq!(arrive(padding, 0), Arrival::Padding);
+        }
+        assert_eq!(arrive(70_105, 9), Arrival::Regular(ExtSeqNo(70_004)));
+        assert_eq!(arrive(70_104, 9), Arrival::Regular(ExtSeqNo(70_003)));
     }
 }

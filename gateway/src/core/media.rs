@@ -23,7 +23,7 @@ pub struct MediaPacket {
     pub timestamp: RtpTime,
     /// The marker bit.
     pub marker: bool,
-    /// The payload without padding; empty in a packet that was only padding.
+    /// The payload without padding; empty in a packet that was only padding, which has to be told for its number.
     pub payload: Bytes,
 }
 
@@ -79,6 +79,8 @@ pub struct OutPacket {
     pub timestamp: RtpTime,
     /// The marker bit.
     pub marker: bool,
+    /// Whether it belongs to a keyframe; true of all sound.
+    pub keyframe: bool,
     /// When the media in it was captured, on the gateway's clock: sender reports that pair [`Self::timestamp`] with
     /// this instant keep one participant's sound and pictures together.
     pub capture: Instant,

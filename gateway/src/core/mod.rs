@@ -36,7 +36,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use rand_core::Rng as _;
-use tombolo_net::{NtpTime, RtpTime, Seed};
+use tombolo_net::{ExtSeqNo, NtpTime, RtpTime, Seed};
 use tombolo_signaling::name::Name;
 
 pub use config::Config;
@@ -256,6 +256,11 @@ impl Core {
     /// A packet of a track that is published in packets. Layers are counted as in [`TrackInfo::layers`].
     pub fn push_packet(&mut self, now: Instant, track: TrackId, layer: usize, packet: MediaPacket) {
         self.with_track(now, track, |track, cx| track.push_packet(cx, layer, packet));
+    }
+
+    /// The packets of a layer up to the number `last` that have not come will not come: nobody asks for them any more.
+    pub fn push_loss(&mut self, now: Instant, track: TrackId, layer: usize, last: ExtSeqNo) {
+        self.with_track(now, track, |track, cx| track.push_loss(cx, layer, last));
     }
 
     /// A sender report of a layer of a track that is published in packets: `ntp` and `rtp` name one instant

@@ -20,6 +20,8 @@ const MAX_GAP: Duration = Duration::from_secs(3600);
 pub(super) struct LayerPacket {
     pub(super) packet: MediaPacket,
     pub(super) info: PayloadInfo,
+    /// Whether it belongs to a keyframe.
+    pub(super) keyframe: bool,
     pub(super) capture: Instant,
 }
 
@@ -199,6 +201,7 @@ impl Rewriter {
             seq: SeqNo(seq as u16),
             timestamp,
             marker: packet.packet.marker,
+            keyframe: packet.keyframe,
             capture: packet.capture,
             prefix,
             payload,
@@ -235,7 +238,7 @@ mod tests {
             marker: true,
             payload,
         };
-        LayerPacket { packet, info, capture: start + 33 * MS * u32::from(frame) }
+        LayerPacket { packet, info, keyframe, capture: start + 33 * MS * u32::from(frame) }
     }
 
     fn counters(out: &OutPacket) -> (u16, u8) {

@@ -20,6 +20,8 @@ pub struct Stats {
     pub kept_bytes: usize,
     /// Packets from publishers.
     pub packets_in: u64,
+    /// Packets of padding alone from publishers.
+    pub padding_in: u64,
     /// Frames from publishers.
     pub frames_in: u64,
     /// Payload bytes from publishers.

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use tombolo_net::ExtSeqNo;
 use tombolo_rtp::codec::{AssembledFrame, Assembler, AssemblerConfig, AssemblerInput, Codec};
 
 use super::config::Config;
@@ -35,6 +36,11 @@ impl ToFrames {
             payload: packet.payload.clone(),
             arrival: now,
         });
+    }
+
+    /// What of the packets up to `last` is missing will not come. Call [`Self::pop`] until `None` after it.
+    pub(super) fn give_up_through(&mut self, last: ExtSeqNo) {
+        self.assembler.give_up_before(last.next());
     }
 
     /// The next whole frame.

@@ -69,6 +69,7 @@ impl ToPackets {
                 marker: video && n == last,
                 payload,
             },
+            keyframe: frame.keyframe,
             capture,
         };
         Ok(self.payloads.drain(..).enumerate().map(packet).collect())
