@@ -78,9 +78,6 @@ pub enum SdpReason {
     /// The peer saw `a=ice-mismatch` (RFC 8839 §4.3.3): there is no ICE with it.
     #[error("the peer reports an ICE mismatch")]
     IceMismatch,
-    /// Both sides are ICE-lite: nobody would send checks.
-    #[error("both sides are ICE-lite")]
-    BothIceLite,
     /// A malformed `a=candidate`.
     #[error("malformed a=candidate")]
     Candidate,

@@ -36,7 +36,7 @@ pub(super) fn read(media: &mut Media, line: u32, name: &str, value: &str) -> Res
         "end-of-candidates" => media.end_of_candidates = true,
         "sctp-port" => media.sctp_port = Some(value.parse().map_err(|_| SdpReason::Sctp)?),
         "max-message-size" => media.max_message_size = Some(value.parse().map_err(|_| SdpReason::Sctp)?),
-        _ if media.protocol.contains("RTP/") => read_rtp(media, line, name, value)?,
+        _ if media.is_rtp() => read_rtp(media, line, name, value)?,
         _ => {}
     }
     Ok(())

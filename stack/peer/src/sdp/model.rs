@@ -204,6 +204,12 @@ impl Media {
         self.port == 0 && !self.bundle_only
     }
 
+    /// Whether it is sound or pictures over RTP, under any profile.
+    #[must_use]
+    pub fn is_rtp(&self) -> bool {
+        matches!(self.kind, SectionKind::Audio | SectionKind::Video) && self.protocol.contains("RTP/")
+    }
+
     /// The mid, or nothing.
     #[must_use]
     pub fn mid_str(&self) -> Option<&str> {

@@ -169,7 +169,6 @@ fn media_line(line: Line<'_>) -> Option<Media> {
     let port = port.split_once('/').map_or(port, |(port, _)| port).parse().ok()?;
     let protocol = words.next()?.to_owned();
     let formats: Vec<String> = words.map(str::to_owned).collect();
-    let is_rtp = protocol.contains("RTP/");
     let is_payload_type = |format: &String| format.parse::<u8>().is_ok_and(|number| number < 128);
     let kind = match kind_name {
         "audio" => SectionKind::Audio,
@@ -177,10 +176,8 @@ fn media_line(line: Line<'_>) -> Option<Media> {
         "application" => SectionKind::Application,
         _ => SectionKind::Other,
     };
-    let is_media = matches!(kind, SectionKind::Audio | SectionKind::Video);
-    if formats.is_empty() || (is_rtp && is_media && !formats.iter().all(is_payload_type)) {
-        return None;
-    }
     let line = At { line: line.number, value: () };
-    Some(Media { line, kind, kind_name: kind_name.into(), port, protocol, formats, ..Media::default() })
+    let media = Media { line, kind, kind_name: kind_name.into(), port, protocol, formats, ..Media::default() };
+    let formats_fit = !media.is_rtp() || media.formats.iter().all(is_payload_type);
+    (!media.formats.is_empty() && formats_fit).then_some(media)
 }

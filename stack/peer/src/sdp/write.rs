@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use super::model::{
-    FingerprintLine, Media, Sdp, SectionKind, Setup, Simulcast, SimulcastRid, TransportAttributes,
+    FingerprintLine, Media, Sdp, Setup, Simulcast, SimulcastRid, TransportAttributes,
 };
 
 impl Display for Sdp {
@@ -107,7 +107,7 @@ impl Display for Media {
         if self.bundle_only {
             f.write_str("a=bundle-only\r\n")?;
         }
-        if matches!(self.kind, SectionKind::Audio | SectionKind::Video) {
+        if self.is_rtp() {
             self.fmt_rtp(f)?;
         }
         if let Some(port) = self.sctp_port {

@@ -1,0 +1,111 @@
+//! The one transport of a description: whose ICE and DTLS attributes count, and whether they may follow the last ones.
+
+use tombolo_dtls::Fingerprint;
+
+use crate::sdp::{At, FingerprintLine, Sdp, SdpError, SdpReason, SdpType, Setup, TransportAttributes};
+
+/// What a peer's description says of its end of the transport.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct RemoteTransport {
+    /// The section that carries the transport (the bundle tag).
+    pub(crate) section: usize,
+    pub(crate) mid: Option<String>,
+    pub(crate) ufrag: At<String>,
+    pub(crate) pwd: At<String>,
+    /// The line of `a=ice-lite`, if it stands there.
+    pub(crate) lite: Option<u32>,
+    /// Whether the peer knows RFC 8445 (`ice2`).
+    pub(crate) ice2: bool,
+    pub(crate) fingerprints: Vec<Fingerprint>,
+    pub(crate) fingerprint_line: u32,
+    pub(crate) setup: At<Setup>,
+    pub(crate) tls_id: Option<At<String>>,
+    pub(crate) candidates: Vec<String>,
+    pub(crate) end_of_candidates: bool,
+}
+
+impl RemoteTransport {
+    /// Reads the transport of `section`. `bundle` are the sections that share it, the tag first: what a bundled
+    /// section does not have it takes from the others (RFC 9143 §7.1.3), and then from the session.
+    pub(crate) fn read(kind: SdpType, sdp: &Sdp, section: usize, bundle: &[usize]) -> Result<Self, SdpError> {
+        let media = &sdp.media[section];
+        let line = media.line.line;
+        let levels: Vec<&TransportAttributes> = std::iter::once(section)
+            .chain(bundle.iter().copied())
+            .map(|index| &sdp.media[index].transport)
+            .chain([&sdp.transport])
+            .collect();
+        if let Some(mismatch) = levels.iter().find_map(|level| level.ice_mismatch.as_ref()) {
+            return Err(SdpError::new(mismatch.line, SdpReason::IceMismatch));
+        }
+        // Both halves from one level: a password belongs to its own user fragment.
+        let credentials = levels.iter().find(|level| level.ice_ufrag.is_some() || level.ice_pwd.is_some());
+        let missing = SdpError::new(line, SdpReason::IceCredentialsMissing);
+        let credentials = credentials.ok_or(missing)?;
+        let ufrag = credentials.ice_ufrag.clone().ok_or(missing)?;
+        let pwd = credentials.ice_pwd.clone().ok_or(missing)?;
+        let (fingerprints, fingerprint_line) = fingerprints(&levels, line)?;
+        let setup = levels.iter().find_map(|level| level.setup).ok_or(SdpError::new(line, SdpReason::SetupMissing))?;
+        if kind == SdpType::Answer && setup.value == Setup::ActPass {
+            return Err(SdpError::new(setup.line, SdpReason::SetupAnswer));
+        }
+        Ok(Self {
+            section,
+            mid: media.mid.as_ref().map(|mid| mid.value.clone()),
+            ufrag,
+            pwd,
+            lite: sdp.ice_lite.as_ref().map(|lite| lite.line),
+            ice2: levels.iter().any(|level| level.ice_options.iter().any(|option| option == "ice2")),
+            fingerprints,
+            fingerprint_line,
+            setup,
+            tls_id: levels.iter().find_map(|level| level.tls_id.clone()),
+            candidates: media.candidates.iter().map(|candidate| candidate.value.clone()).collect(),
+            end_of_candidates: media.end_of_candidates,
+        })
+    }
+
+    /// Whether this may follow `previous` on a live connection (RFC 8839 §4.4, RFC 8842 §3.1).
+    pub(crate) fn check_follows(&self, previous: &Self) -> Result<(), SdpError> {
+        let ufrag_changed = self.ufrag != previous.ufrag;
+        let pwd_changed = self.pwd != previous.pwd;
+        if ufrag_changed != pwd_changed {
+            let line = if ufrag_changed { self.ufrag.line } else { self.pwd.line };
+            return Err(SdpError::new(line, SdpReason::IceHalfRestart));
+        }
+        if ufrag_changed {
+            // Deviation: RFC 8445 §9, because this connection's agent has no restart: the offer is refused and the
+            // session goes on.
+            return Err(SdpError::new(self.ufrag.line, SdpReason::IceRestart));
+        }
+        if self.lite.is_some() != previous.lite.is_some() {
+            return Err(SdpError::new(self.lite.unwrap_or(self.ufrag.line), SdpReason::IceLiteChanged));
+        }
+        if self.fingerprints != previous.fingerprints {
+            return Err(SdpError::new(self.fingerprint_line, SdpReason::FingerprintChanged));
+        }
+        if let (Some(new), Some(old)) = (&self.tls_id, &previous.tls_id)
+            && new != old
+        {
+            return Err(SdpError::new(new.line, SdpReason::TlsIdChanged));
+        }
+        Ok(())
+    }
+}
+
+/// The fingerprints of the innermost level that has any (RFC 8122 §5), those with a hash function that is too weak
+/// or unknown left out.
+fn fingerprints(levels: &[&TransportAttributes], line: u32) -> Result<(Vec<Fingerprint>, u32), SdpError> {
+    let level = levels.iter().find(|level| !level.fingerprints.is_empty());
+    let lines = &level.ok_or(SdpError::new(line, SdpReason::FingerprintMissing))?.fingerprints;
+    let usable: Vec<Fingerprint> = lines.iter().filter_map(|line| usable_fingerprint(&line.value)).collect();
+    let line = lines.first().map_or(line, |first| first.line);
+    if usable.is_empty() {
+        return Err(SdpError::new(line, SdpReason::FingerprintHash));
+    }
+    Ok((usable, line))
+}
+
+fn usable_fingerprint(line: &FingerprintLine) -> Option<Fingerprint> {
+    line.to_string().parse().ok()
+}

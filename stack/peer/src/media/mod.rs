@@ -1,0 +1,295 @@
+//! The media of a connection: streams in and out, and the RTCP about them. It sees plain packets only; sealing and
+//! opening is done around it.
+//!
+//! | module | what |
+//! |---|---|
+//! | `route` | which section and layer a packet belongs to |
+//! | `inbound`, `outbound` | the state of one stream |
+//! | `receive` | RTP in |
+//! | `send` | RTP out, retransmissions |
+//! | `rtcp_in`, `rtcp_out` | reports and feedback |
+//! | `egress` | sealing and the send queue |
+
+mod egress;
+mod inbound;
+mod outbound;
+mod receive;
+mod route;
+mod rtcp_in;
+mod rtcp_out;
+mod send;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use rand_core::Rng as _;
+use tombolo_interceptors::feedback::Composer;
+use tombolo_interceptors::report::{Interval, IntervalConfig, Members};
+use tombolo_interceptors::twcc::{Recorder, RecorderConfig, SendHistory};
+use tombolo_net::{Bitrate, Epoch, Rng, Seed, SeqNo, Ssrc};
+use tombolo_rtp::Rid;
+use tombolo_rtp::ext::{ExtensionKind, ExtensionMap};
+
+pub(crate) use egress::{Egress, Kind};
+pub use outbound::OutgoingPacket;
+
+use crate::config::Config;
+use crate::error::UseError;
+use crate::event::Event;
+use crate::sdp::Direction;
+use crate::stats::{DropReason, Drops, InboundStats, OutboundStats, Stats};
+use crate::transceiver::{Transceiver, TransceiverId};
+use inbound::Inbound;
+use outbound::{Outbound, StreamClock};
+use route::{MAX_STREAMS, Router};
+
+/// How long the binding of a stream stays after its goodbye, for packets that were under way.
+const STRAGGLERS: Duration = Duration::from_secs(2);
+
+/// The media of one connection.
+pub(crate) struct Media {
+    epoch: Epoch,
+    rng: Rng,
+    mtu: usize,
+    router: Router,
+    /// The extensions that are read before the section is known: they have one id in the whole bundle.
+    labels: ExtensionMap,
+    inbound: Vec<Inbound>,
+    outbound: Vec<Outbound>,
+    clocks: Vec<StreamClock>,
+    recorder: Recorder,
+    history: SendHistory,
+    composer: Composer,
+    interval: Interval,
+    /// Who reports when nothing is sent.
+    reporter: Ssrc,
+    receiving: Vec<TransceiverId>,
+    /// SSRCs to say goodbye for.
+    leaving: Vec<Ssrc>,
+    remote_estimate: Option<Bitrate>,
+    payloads: BytesMut,
+    scratch: Vec<u8>,
+    feedback: Vec<u8>,
+    pub(crate) drops: Drops,
+}
+
+impl Media {
+    pub(crate) fn new(config: &Arc<Config>, mut rng: Rng, epoch: Epoch, now: Instant, cname: &str) -> Self {
+        let interval_rng = Seed::fork(&mut rng).rng();
+        let first_seq = SeqNo(rng.next_u32() as u16);
+        let reporter = Ssrc(rng.next_u32());
+        let recorder = RecorderConfig::default().max_len_bytes(config.mtu.saturating_sub(120));
+        Self {
+            epoch,
+            rng,
+            mtu: config.mtu,
+            router: Router::default(),
+            labels: ExtensionMap::default(),
+            inbound: Vec::new(),
+            outbound: Vec::new(),
+            clocks: Vec::new(),
+            recorder: Recorder::new(recorder),
+            history: SendHistory::new(first_seq),
+            composer: Composer::new(cname, false),
+            interval: Interval::new(IntervalConfig::default(), interval_rng, now, Members { total: 1, senders: 0, we_sent: false }),
+            reporter,
+            receiving: Vec::new(),
+            leaving: Vec::new(),
+            remote_estimate: None,
+            payloads: BytesMut::new(),
+            scratch: Vec::new(),
+            feedback: Vec::new(),
+            drops: Drops::default(),
+        }
+    }
+
+    /// Takes over what was negotiated.
+    pub(crate) fn configure(&mut self, transceivers: &[Transceiver], events: &mut VecDeque<Event>) {
+        self.labels = ExtensionMap::default();
+        let mut reduced_size = false;
+        for transceiver in transceivers.iter().filter(|transceiver| !transceiver.stopped) {
+            let Some(media) = &transceiver.negotiated else { continue };
+            reduced_size = media.reduced_size;
+            let shared = [
+                ExtensionKind::Mid,
+                ExtensionKind::Rid,
+                ExtensionKind::RepairedRid,
+                ExtensionKind::TransportSeq,
+                ExtensionKind::AbsSendTime,
+            ];
+            for kind in shared {
+                if let Some(id) = media.extensions.id(kind) {
+                    // Of ids that differ between sections the first counts; negotiation has checked the labels.
+                    let _ = self.labels.insert(id, kind);
+                }
+            }
+        }
+        self.composer.set_reduced_size(reduced_size);
+        for transceiver in transceivers {
+            self.configure_sending(transceiver);
+            self.configure_receiving(transceiver, events);
+        }
+        let gone = |id: TransceiverId| !transceivers.iter().any(|transceiver| transceiver.id == id);
+        self.receiving.retain(|&id| !gone(id));
+    }
+
+    fn configure_sending(&mut self, transceiver: &Transceiver) {
+        let sends = !transceiver.stopped && transceiver.current.is_some_and(Direction::sends);
+        for encoding in &transceiver.encodings {
+            let known = self.outbound.iter().position(|stream| stream.ssrc == encoding.ssrc);
+            match (known, sends) {
+                (None, true) => {
+                    let rtx_seq = SeqNo(self.rng.next_u32() as u16);
+                    let stream = Outbound::new(transceiver.id, transceiver.kind, encoding, rtx_seq);
+                    self.outbound.push(stream);
+                }
+                (Some(index), false) if transceiver.stopped => {
+                    let stream = self.outbound.remove(index);
+                    if stream.last_sent.is_some() {
+                        self.leaving.extend([stream.ssrc, stream.rtx.ssrc()]);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn configure_receiving(&mut self, transceiver: &Transceiver, events: &mut VecDeque<Event>) {
+        let receives = !transceiver.stopped && transceiver.current.is_some_and(Direction::receives);
+        let known = self.receiving.iter().position(|&id| id == transceiver.id);
+        match (known, receives) {
+            (None, true) => {
+                self.receiving.push(transceiver.id);
+                let media = transceiver.negotiated.clone().unwrap_or_default();
+                events.push_back(Event::Track {
+                    transceiver: transceiver.id,
+                    mid: transceiver.mid,
+                    kind: transceiver.kind,
+                    rids: media.receive_rids,
+                    streams: media.remote_streams,
+                });
+            }
+            (Some(index), false) => {
+                self.receiving.remove(index);
+                self.inbound.retain(|stream| stream.transceiver != transceiver.id);
+                self.router.retain(|binding| binding.transceiver != transceiver.id);
+                events.push_back(Event::TrackEnded { transceiver: transceiver.id });
+            }
+            _ => {}
+        }
+    }
+
+    /// Asks the peer for a keyframe of what it sends; merged, paced and repeated until one comes.
+    pub(crate) fn request_keyframe(
+        &mut self,
+        now: Instant,
+        transceiver: &Transceiver,
+        rid: Option<Rid>,
+    ) -> Result<(), UseError> {
+        if !transceiver.current.is_some_and(Direction::receives) {
+            return Err(UseError::Direction);
+        }
+        let layer = |stream: &&mut Inbound| rid.is_none() || stream.rid == rid;
+        let streams = self.inbound.iter_mut().filter(|stream| stream.transceiver == transceiver.id);
+        for stream in streams.filter(layer) {
+            stream.keyframe.request(now);
+        }
+        Ok(())
+    }
+
+    /// Whether a stream has begun that no report told of.
+    pub(crate) fn has_unreported(&self) -> bool {
+        self.outbound.iter().any(|stream| stream.sent_since_report && !stream.reported)
+    }
+
+    /// A transceiver's track left the media stream `old`: its reports speak of another clock from its next packet on.
+    pub(crate) fn set_stream_id(&mut self, old: &str, id: TransceiverId, transceivers: &[Transceiver]) {
+        for stream in self.outbound.iter_mut().filter(|stream| stream.transceiver == id) {
+            stream.reports.clear_source();
+            stream.reported = false;
+        }
+        // A clock is kept as long as a track of its participant is there.
+        if !transceivers.iter().any(|transceiver| transceiver.stream_id == old) {
+            self.clocks.retain(|clock| clock.stream_id != old);
+        }
+    }
+
+    pub(crate) fn set_rtt(&mut self, rtt: Duration) {
+        for stream in &mut self.inbound {
+            stream.set_rtt(rtt);
+        }
+        for stream in &mut self.outbound {
+            stream.responder.set_rtt(rtt);
+            stream.handler.set_rtt(rtt);
+        }
+    }
+
+    fn members(&self) -> Members {
+        let sending = self.outbound.iter().filter(|stream| stream.sent_since_report).count();
+        let total = self.inbound.len() + self.outbound.len() + 1;
+        Members {
+            total: total as u32,
+            senders: (self.inbound.len() + sending) as u32,
+            we_sent: sending > 0,
+        }
+    }
+
+    /// Drops streams whose goodbye is long past.
+    fn forget_ended(&mut self, now: Instant) {
+        let router = &mut self.router;
+        self.inbound.retain(|stream| {
+            let over = stream.ended.is_some_and(|ended| now.saturating_duration_since(ended) >= STRAGGLERS);
+            if over {
+                router.remove(stream.ssrc);
+            }
+            !over
+        });
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let streams = self.inbound.iter().filter_map(Inbound::poll_timeout);
+        let ended = self.inbound.iter().filter_map(|stream| Some(stream.ended? + STRAGGLERS));
+        let others = [self.recorder.poll_timeout(), self.interval.poll_timeout()].into_iter().flatten();
+        streams.chain(ended).chain(others).min()
+    }
+
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        self.outbound.iter().find_map(|stream| stream.round_trip.smoothed())
+    }
+
+    pub(crate) fn add_stats(&self, stats: &mut Stats) {
+        stats.drops = self.drops;
+        stats.send_loss = self.history.loss_fraction();
+        stats.delivered = self.history.delivered();
+        stats.remote_estimate = self.remote_estimate;
+        stats.inbound.extend(self.inbound.iter().map(|stream| InboundStats {
+            transceiver: stream.transceiver,
+            rid: stream.rid,
+            ssrc: stream.ssrc,
+            counters: tombolo_interceptors::stats::Inbound {
+                packets_lost: stream.reports.cumulative_lost(),
+                jitter: stream.reports.jitter(),
+                nack_count: stream.stats.nack_count,
+                ..stream.stats
+            },
+        }));
+        stats.outbound.extend(self.outbound.iter().map(|stream| OutboundStats {
+            transceiver: stream.transceiver,
+            rid: stream.rid,
+            ssrc: stream.ssrc,
+            counters: stream.stats,
+        }));
+    }
+}
+
+impl Media {
+    fn random_ssrc(&mut self) -> Ssrc {
+        Ssrc(self.rng.next_u32())
+    }
+
+    fn random_seq(&mut self) -> SeqNo {
+        SeqNo(self.rng.next_u32() as u16)
+    }
+}

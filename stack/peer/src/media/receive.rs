@@ -1,0 +1,173 @@
+//! RTP in: label, route, undo retransmission, deliver.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use tombolo_interceptors::rtx::{self, Primary};
+use tombolo_net::{ExtSeqNo, Ssrc};
+use tombolo_rtp::codec::is_keyframe;
+use tombolo_rtp::{RtpHeader, RtpPacket};
+
+use super::inbound::Inbound;
+use super::route::{Binding, Labels, Role};
+use super::{DropReason, MAX_STREAMS, Media};
+use crate::codec::NegotiatedCodec;
+use crate::event::{Event, ReceivedPacket};
+use crate::transceiver::{NegotiatedMedia, Transceiver};
+
+impl Media {
+    /// Takes one opened RTP packet.
+    pub(crate) fn receive_rtp(
+        &mut self,
+        now: Instant,
+        packet: &[u8],
+        transceivers: &[Transceiver],
+        events: &mut VecDeque<Event>,
+    ) {
+        if let Err(reason) = self.try_receive_rtp(now, packet, transceivers, events) {
+            self.drops.add(reason);
+        }
+    }
+
+    fn try_receive_rtp(
+        &mut self,
+        now: Instant,
+        packet: &[u8],
+        transceivers: &[Transceiver],
+        events: &mut VecDeque<Event>,
+    ) -> Result<(), DropReason> {
+        let size = packet.len();
+        let packet = RtpPacket::parse(packet).map_err(|_| DropReason::Malformed)?;
+        let shared = self.labels.read(&packet);
+        if let Some(seq) = shared.transport_seq {
+            // Also of packets that nobody takes: the sender's estimate counts all that it sent.
+            self.recorder.on_packet(now, tombolo_net::SeqNo(seq.0));
+        }
+        let ssrc = packet.ssrc();
+        if self.outbound.iter().any(|stream| stream.ssrc == ssrc || stream.rtx.ssrc() == ssrc) {
+            self.resolve_collision(ssrc);
+        }
+        let known = self.inbound.iter().find(|stream| stream.ssrc == ssrc);
+        let seq = known.map_or(ExtSeqNo(0x1_0000 + u64::from(packet.seq().0)), |stream| stream.peek(packet.seq()));
+        let labels = Labels::new(ssrc, packet.payload_type(), seq, &shared);
+        let binding = self.router.route(&labels, transceivers)?;
+        let transceiver = transceivers.iter().find(|one| one.id == binding.transceiver);
+        let media = transceiver.and_then(|one| one.negotiated.as_ref()).ok_or(DropReason::UnknownSsrc)?;
+        let payload_type = packet.payload_type();
+        if let Some(codec) = media.codecs.iter().find(|codec| codec.payload_type == payload_type) {
+            let header = packet.header();
+            return self.deliver(now, &packet, header, packet.payload(), binding, codec, media, size, events);
+        }
+        let codec = media.codecs.iter().find(|codec| codec.rtx_payload_type == Some(payload_type));
+        let codec = codec.ok_or(DropReason::UnknownPayloadType)?;
+        let Role::Repairs(primary) = binding.role else { return Err(DropReason::UnknownRepair) };
+        if packet.payload().is_empty() {
+            // A bandwidth probe: padding alone, already told to the recorder.
+            return Ok(());
+        }
+        if !self.inbound.iter().any(|stream| stream.ssrc == primary) {
+            return Err(DropReason::UnknownRepair);
+        }
+        let primary = Primary { ssrc: primary, payload_type: codec.payload_type };
+        let (header, payload) = rtx::unwrap(&packet, primary).ok_or(DropReason::UnknownRepair)?;
+        self.deliver(now, &packet, header, payload, binding, codec, media, size, events)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one packet, each borrowed from another place")]
+    fn deliver(
+        &mut self,
+        now: Instant,
+        packet: &RtpPacket<'_>,
+        header: RtpHeader,
+        payload: &[u8],
+        binding: Binding,
+        codec: &NegotiatedCodec,
+        media: &NegotiatedMedia,
+        size: usize,
+        events: &mut VecDeque<Event>,
+    ) -> Result<(), DropReason> {
+        let retransmitted = header.ssrc != packet.ssrc();
+        let stream = self.stream(now, header.ssrc, binding, codec)?;
+        let stream = &mut self.inbound[stream];
+        let seq = stream
+            .on_packet(now, header.seq, header.timestamp, retransmitted)
+            .ok_or(DropReason::Duplicate)?;
+        stream.stats.on_packet(size - payload.len(), payload.len(), retransmitted);
+        let rid = stream.rid;
+        if let Some(lost) = stream.nack.poll_lost() {
+            let transceiver = binding.transceiver;
+            events.push_back(Event::Lost { transceiver, rid, first: lost.first, last: lost.last });
+        }
+        if payload.is_empty() {
+            return Ok(());
+        }
+        if is_keyframe(codec.codec, payload) {
+            stream.keyframe.on_keyframe();
+        }
+        // Of the arena's blocks each is shared by many packets and freed with the last of them.
+        self.payloads.extend_from_slice(payload);
+        events.push_back(Event::Rtp(ReceivedPacket {
+            transceiver: binding.transceiver,
+            rid,
+            codec: codec.codec,
+            ssrc: header.ssrc,
+            seq,
+            timestamp: header.timestamp,
+            marker: header.marker,
+            payload: self.payloads.split().freeze(),
+            arrival: now,
+            retransmitted,
+            audio_level: media.extensions.read(packet).audio_level,
+        }));
+        Ok(())
+    }
+
+    /// The index of the stream with this SSRC, made when it is new.
+    fn stream(
+        &mut self,
+        now: Instant,
+        ssrc: Ssrc,
+        binding: Binding,
+        codec: &NegotiatedCodec,
+    ) -> Result<usize, DropReason> {
+        let known = self.inbound.iter().position(|stream| stream.ssrc == ssrc);
+        if let Some(index) = known {
+            let stream = &mut self.inbound[index];
+            if stream.transceiver == binding.transceiver && stream.rid == binding.rid {
+                return Ok(index);
+            }
+            // The SSRC means something else from now on: its old state does not count.
+            self.inbound.remove(index);
+        }
+        if self.inbound.len() >= MAX_STREAMS {
+            return Err(DropReason::TooManyStreams);
+        }
+        let clock_rate = codec.codec.clock_rate_hz();
+        let mut stream = Inbound::new(now, ssrc, binding.transceiver, binding.rid, clock_rate, codec.feedback);
+        if let Some(rtt) = self.round_trip() {
+            stream.set_rtt(rtt);
+        }
+        self.inbound.push(stream);
+        Ok(self.inbound.len() - 1)
+    }
+
+    /// RFC 3550 §8.2: the peer uses an SSRC of ours. We leave ours and take another.
+    fn resolve_collision(&mut self, ssrc: Ssrc) {
+        let taken = |candidate: Ssrc, media: &Self| {
+            media.outbound.iter().any(|stream| stream.ssrc == candidate || stream.rtx.ssrc() == candidate)
+                || media.inbound.iter().any(|stream| stream.ssrc == candidate)
+                || candidate == ssrc
+        };
+        let mut fresh = self.random_ssrc();
+        while taken(fresh, self) {
+            fresh = self.random_ssrc();
+        }
+        self.leaving.push(ssrc);
+        let first_seq = self.random_seq();
+        if let Some(stream) = self.outbound.iter_mut().find(|stream| stream.ssrc == ssrc) {
+            stream.change_ssrc(fresh);
+        } else if let Some(stream) = self.outbound.iter_mut().find(|stream| stream.rtx.ssrc() == ssrc) {
+            stream.rtx = rtx::Sender::new(fresh, first_seq);
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Counters of a connection.
+
+use std::time::Duration;
+
+use tombolo_interceptors::stats::{Inbound, Outbound};
+use tombolo_net::{Bitrate, FiveTuple, Ssrc};
+use tombolo_rtp::Rid;
+
+use crate::transceiver::TransceiverId;
+
+/// Why a datagram or packet was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum DropReason {
+    /// The first byte belongs to no protocol of this connection (RFC 7983 §7).
+    Unclassified,
+    /// It came on a path that has not passed an authenticated connectivity check.
+    UnauthenticatedPath,
+    /// Media before the DTLS handshake was done and the certificate checked.
+    NoKeys,
+    /// The SRTP authentication tag is wrong, the packet was replayed, or it is too old.
+    Unprotect,
+    /// Not RTP or RTCP as it should be.
+    Malformed,
+    /// A MID that no section has.
+    UnknownMid,
+    /// A RID that the section does not have.
+    UnknownRid,
+    /// No section can be told to be the packet's.
+    UnknownSsrc,
+    /// A payload type that was not negotiated.
+    UnknownPayloadType,
+    /// A retransmission of a stream that is not known, or of nothing.
+    UnknownRepair,
+    /// More streams than are kept.
+    TooManyStreams,
+    /// The packet had arrived before, or comes too late.
+    Duplicate,
+    /// The connection has ended.
+    Ended,
+}
+
+impl DropReason {
+    /// All of them.
+    pub const ALL: [Self; 13] = [
+        Self::Unclassified,
+        Self::UnauthenticatedPath,
+        Self::NoKeys,
+        Self::Unprotect,
+        Self::Malformed,
+        Self::UnknownMid,
+        Self::UnknownRid,
+        Self::UnknownSsrc,
+        Self::UnknownPayloadType,
+        Self::UnknownRepair,
+        Self::TooManyStreams,
+        Self::Duplicate,
+        Self::Ended,
+    ];
+}
+
+/// How often each reason applied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Drops {
+    counts: [u64; DropReason::ALL.len()],
+}
+
+impl Drops {
+    /// How many were dropped for this reason.
+    #[must_use]
+    pub const fn count(&self, reason: DropReason) -> u64 {
+        self.counts[reason as usize]
+    }
+
+    /// How many were dropped in all.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    pub(crate) fn add(&mut self, reason: DropReason) {
+        self.counts[reason as usize] += 1;
+        tracing::trace!(?reason, "dropped");
+    }
+}
+
+/// The counters of a connection at one moment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stats {
+    /// The path that media takes.
+    pub path: Option<FiveTuple>,
+    /// The round trip: of connectivity checks where this side sends them, else of RTCP.
+    pub round_trip: Option<Duration>,
+    /// Datagrams that were sent, of all protocols.
+    pub datagrams_sent: u64,
+    /// Their bytes of UDP payload.
+    pub bytes_sent: u64,
+    /// Datagrams that came in, of all protocols.
+    pub datagrams_received: u64,
+    /// Their bytes of UDP payload.
+    pub bytes_received: u64,
+    /// What was dropped.
+    pub drops: Drops,
+    /// The share of sent packets that transport-wide feedback tells as missing, 0 to 1, smoothed.
+    pub send_loss: f64,
+    /// What arrived at the peer over the last half second, by transport-wide feedback.
+    pub delivered: Option<Bitrate>,
+    /// The peer's receiver estimate (REMB), where it sends one.
+    pub remote_estimate: Option<Bitrate>,
+    /// Received streams.
+    pub inbound: Vec<InboundStats>,
+    /// Sent streams.
+    pub outbound: Vec<OutboundStats>,
+}
+
+/// A received stream.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct InboundStats {
+    /// The transceiver.
+    pub transceiver: TransceiverId,
+    /// The layer.
+    pub rid: Option<Rid>,
+    /// The stream.
+    pub ssrc: Ssrc,
+    /// Its counters.
+    pub counters: Inbound,
+}
+
+/// A sent stream.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OutboundStats {
+    /// The transceiver.
+    pub transceiver: TransceiverId,
+    /// The encoding.
+    pub rid: Option<Rid>,
+    /// The stream.
+    pub ssrc: Ssrc,
+    /// Its counters.
+    pub counters: Outbound,
+}

@@ -1,0 +1,256 @@
+//! The one transport of a connection: ICE finds the path, DTLS makes the keys, SRTP opens and seals.
+//!
+//! What comes in is told apart by its first byte (RFC 7983 §7, RFC 5761 §4). Everything but STUN is looked at only on
+//! a path that has passed an authenticated check; media only after the handshake is done and the certificate checked.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tombolo_dtls as dtls;
+use tombolo_ice as ice;
+use tombolo_net::{FiveTuple, Rng, Seed, Transmit};
+use tombolo_srtp::{InboundContext, OutboundContext, Profile};
+
+use crate::config::Config;
+use crate::event::FailReason;
+use crate::jsep::RemoteTransport;
+use crate::media::Egress;
+use crate::sdp::Setup;
+use crate::stats::DropReason;
+
+/// The protocol of a datagram, by its first bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    Stun,
+    Dtls,
+    Rtp,
+    Rtcp,
+    Unknown,
+}
+
+impl Class {
+    /// RFC 7983 §7; RTCP is told from RTP by its packet type, RFC 5761 §4.
+    pub(crate) fn of(datagram: &[u8]) -> Self {
+        match datagram.first() {
+            Some(0..=3) => Self::Stun,
+            Some(20..=63) => Self::Dtls,
+            Some(128..=191) if tombolo_rtp::is_rtcp(datagram) => Self::Rtcp,
+            Some(128..=191) => Self::Rtp,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// Something that happened to the transport.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TransportEvent {
+    PathAuthenticated(FiveTuple),
+    /// ICE or DTLS came further or fell back.
+    StateChanged,
+    Failed(FailReason),
+    Closed,
+}
+
+/// SRTP in both directions.
+pub(crate) struct Srtp {
+    pub(crate) inbound: InboundContext,
+    pub(crate) outbound: OutboundContext,
+}
+
+pub(crate) struct Transport {
+    config: Arc<Config>,
+    rng: Rng,
+    pub(crate) ice: ice::Agent,
+    dtls: Option<dtls::Connection>,
+    pub(crate) srtp: Option<Srtp>,
+    pub(crate) egress: Egress,
+    path: Option<FiveTuple>,
+    closing: bool,
+}
+
+impl Transport {
+    pub(crate) fn new(config: Arc<Config>, mut rng: Rng, now: Instant) -> Self {
+        let ice = ice::Agent::new(config.ice.clone(), Seed::fork(&mut rng), now);
+        Self { config, rng, ice, dtls: None, srtp: None, egress: Egress::default(), path: None, closing: false }
+    }
+
+    /// Takes over the peer's end, the first time it is agreed on. Later descriptions may not change it.
+    pub(crate) fn start(&mut self, now: Instant, remote: &RemoteTransport, setup: Setup) {
+        if self.dtls.is_some() {
+            return;
+        }
+        self.ice.set_remote_lite(remote.lite.is_some());
+        if let Ok(credentials) = ice::Credentials::new(remote.ufrag.value.clone(), remote.pwd.value.clone()) {
+            // Cannot fail: these are the first ones, and the agent is alive.
+            let _ = self.ice.set_remote_credentials(now, credentials);
+        }
+        for candidate in remote.candidates.iter().filter_map(|line| line.parse().ok()) {
+            self.ice.add_remote_candidate(now, candidate);
+        }
+        let role = if setup == Setup::Active { dtls::Role::Client } else { dtls::Role::Server };
+        let seed = Seed::fork(&mut self.rng);
+        let mut dtls = dtls::Connection::new(self.config.dtls.clone(), role, &seed, now);
+        dtls.set_remote_fingerprints(now, remote.fingerprints.clone());
+        self.dtls = Some(dtls);
+    }
+
+    /// Whether there is a path and the peer's consent to send on it.
+    pub(crate) fn can_send(&self) -> bool {
+        self.path.is_some() && self.ice.can_send()
+    }
+
+    pub(crate) const fn path(&self) -> Option<FiveTuple> {
+        self.path
+    }
+
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        self.ice.rtt()
+    }
+
+    /// A datagram of STUN or DTLS.
+    pub(crate) fn handle_datagram(
+        &mut self,
+        now: Instant,
+        path: FiveTuple,
+        class: Class,
+        data: &mut [u8],
+    ) -> Result<(), DropReason> {
+        match class {
+            Class::Stun => self.ice.handle_datagram(now, path, data),
+            Class::Dtls => {
+                self.check_path(&path)?;
+                let dtls = self.dtls.as_mut().ok_or(DropReason::NoKeys)?;
+                dtls.handle_datagram(now, path, data);
+            }
+            Class::Rtp | Class::Rtcp | Class::Unknown => return Err(DropReason::Unclassified),
+        }
+        Ok(())
+    }
+
+    /// Opens a datagram of SRTP or SRTCP in place: the plain packet is the prefix of the returned length.
+    pub(crate) fn open(&mut self, path: &FiveTuple, class: Class, data: &mut [u8]) -> Result<usize, DropReason> {
+        self.check_path(path)?;
+        let srtp = self.srtp.as_mut().ok_or(DropReason::NoKeys)?;
+        let opened = match class {
+            Class::Rtcp => srtp.inbound.unprotect_rtcp(data),
+            _ => srtp.inbound.unprotect_rtp(data),
+        };
+        opened.map_err(|_| DropReason::Unprotect)
+    }
+
+    /// ICE-02: nothing but STUN is listened to from where no authenticated check has come.
+    fn check_path(&self, path: &FiveTuple) -> Result<(), DropReason> {
+        if self.ice.is_authenticated(path) { Ok(()) } else { Err(DropReason::UnauthenticatedPath) }
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.ice.handle_timeout(now);
+        if let Some(dtls) = &mut self.dtls {
+            dtls.handle_timeout(now);
+        }
+    }
+
+    /// Moves on what ICE and DTLS have told.
+    pub(crate) fn advance(&mut self, events: &mut VecDeque<TransportEvent>) {
+        while let Some(event) = self.ice.poll_event() {
+            match event {
+                ice::Event::PathAuthenticated(path) => events.push_back(TransportEvent::PathAuthenticated(path)),
+                ice::Event::Failed(_) => events.push_back(TransportEvent::Failed(FailReason::Ice)),
+                ice::Event::Closed => {}
+                _ => events.push_back(TransportEvent::StateChanged),
+            }
+        }
+        let selected = self.ice.selected_path();
+        if let Some(path) = selected.filter(|_| selected != self.path) {
+            self.path = Some(path);
+            if let Some(dtls) = &mut self.dtls {
+                dtls.set_path(path);
+            }
+        }
+        while let Some(event) = self.dtls.as_mut().and_then(dtls::Connection::poll_event) {
+            match event {
+                dtls::Event::Connected { srtp } => match srtp.and_then(|keys| self.make_srtp(&keys)) {
+                    Some(srtp) => {
+                        self.srtp = Some(srtp);
+                        events.push_back(TransportEvent::StateChanged);
+                    }
+                    None => events.push_back(TransportEvent::Failed(FailReason::Srtp)),
+                },
+                dtls::Event::Failed(reason) => events.push_back(TransportEvent::Failed(match reason {
+                    dtls::FailReason::Peer(dtls::PeerError::FingerprintMismatch) => FailReason::Fingerprint,
+                    _ => FailReason::Dtls,
+                })),
+                dtls::Event::Closed => events.push_back(TransportEvent::Closed),
+                _ => {}
+            }
+        }
+    }
+
+    fn make_srtp(&self, keys: &dtls::SrtpKeys) -> Option<Srtp> {
+        let profile = Profile::from_dtls_id(keys.profile.0)?;
+        let config = tombolo_srtp::Config::default();
+        let crypto = &self.config.crypto;
+        let outbound = OutboundContext::new(crypto, profile, &keys.local_key, &keys.local_salt, &config).ok()?;
+        let inbound = InboundContext::new(crypto, profile, &keys.remote_key, &keys.remote_salt, &config).ok()?;
+        Some(Srtp { inbound, outbound })
+    }
+
+    /// Ends it: the peer is told by close_notify.
+    pub(crate) fn close(&mut self, now: Instant) {
+        self.closing = self.can_send();
+        if let Some(dtls) = &mut self.dtls {
+            dtls.close(now);
+        }
+        self.ice.close(now);
+    }
+
+    pub(crate) fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
+        if let Some(transmit) = self.ice.poll_transmit(now, out) {
+            return Some(transmit);
+        }
+        if !self.closing && !self.can_send() {
+            // RFC 7675 §5.1: without consent nothing goes out, also not later.
+            self.egress.clear();
+            return None;
+        }
+        if let Some(transmit) = self.dtls.as_mut().and_then(|dtls| dtls.poll_transmit(now, out)) {
+            return Some(transmit);
+        }
+        let len = self.egress.pop(out)?;
+        Some(Transmit::datagram(self.path?, len))
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let dtls = self.dtls.as_ref().filter(|_| self.can_send()).and_then(dtls::Connection::poll_timeout);
+        [self.ice.poll_timeout(), dtls].into_iter().flatten().min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// MUX-01: every first byte, with bodies of 0, 1 and 12 bytes more, and every second byte of RTP.
+    #[test]
+    fn mux_01_first_and_second_bytes() {
+        for first in 0..=255u8 {
+            for more in [0, 1, 12] {
+                let mut datagram = vec![0; 1 + more];
+                datagram[0] = first;
+                let expected = match first {
+                    0..=3 => Class::Stun,
+                    20..=63 => Class::Dtls,
+                    128..=191 => Class::Rtp,
+                    _ => Class::Unknown,
+                };
+                assert_eq!(Class::of(&datagram), expected, "{first} with {more} more");
+            }
+        }
+        for second in 0..=255u8 {
+            let expected = if (192..=223).contains(&second) { Class::Rtcp } else { Class::Rtp };
+            assert_eq!(Class::of(&[0x80, second, 0, 0]), expected, "{second}");
+        }
+        assert_eq!(Class::of(&[]), Class::Unknown);
+    }
+}

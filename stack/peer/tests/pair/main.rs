@@ -1,0 +1,4 @@
+//! Two connections on a virtual network.
+
+mod call;
+mod peer;

@@ -1,0 +1,152 @@
+//! A connection that keeps what it was told, as a machine of a [`Pair`].
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use bytes::Bytes;
+use tombolo::net::{Epoch, FiveTuple, RtpTime, Seed, SeqNo, Transmit};
+use tombolo::sdp::{Direction, SessionDescription};
+use tombolo::{
+    Codec, Config, ConfigBuilder, ConnectionState, Event, MediaKind, OutgoingPacket, PeerConnection, ReceivedPacket,
+    TransceiverId, TransceiverInit,
+};
+use tombolo_netsim::{Machine, Pair};
+
+/// A connection and all its events so far.
+pub(crate) struct Peer {
+    pub(crate) pc: PeerConnection,
+    pub(crate) events: Vec<Event>,
+    next_seq: BTreeMap<TransceiverId, u16>,
+}
+
+/// Two of them on a network.
+pub(crate) type Call = Pair<Peer, Peer>;
+
+pub(crate) fn certificate(seed: u64) -> tombolo::dtls::Certificate {
+    let not_before = UNIX_EPOCH + Duration::from_secs(1_790_000_000);
+    let not_after = not_before + Duration::from_secs(30 * 86_400);
+    let provider = tombolo::crypto::rust_crypto::provider();
+    tombolo::dtls::Certificate::self_signed(&provider, &Seed::from_number(seed), not_before, not_after).unwrap()
+}
+
+pub(crate) fn config(seed: u64) -> ConfigBuilder {
+    Config::builder(certificate(seed)).crypto(tombolo::crypto::rust_crypto::provider())
+}
+
+pub(crate) fn address(peer: u8) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, peer], 4000 + u16::from(peer)))
+}
+
+impl Peer {
+    pub(crate) fn new(config: ConfigBuilder, number: u8) -> Self {
+        let now = tombolo_netsim::start();
+        let epoch = Epoch { instant: now, system: UNIX_EPOCH + Duration::from_secs(1_790_000_000) };
+        let seed = Seed::from_number(1000 + u64::from(number));
+        let mut pc = PeerConnection::new(Arc::new(config.build().unwrap()), &seed, epoch, now);
+        pc.add_local_candidate(now, address(number)).unwrap();
+        Self { pc, events: Vec::new(), next_seq: BTreeMap::new() }
+    }
+
+    fn collect(&mut self) {
+        self.events.extend(std::iter::from_fn(|| self.pc.poll_event()));
+    }
+
+    pub(crate) fn packets(&self) -> impl Iterator<Item = &ReceivedPacket> {
+        self.events.iter().filter_map(|event| match event {
+            Event::Rtp(packet) => Some(packet),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        self.pc.state() == ConnectionState::Connected
+    }
+
+    pub(crate) fn first(&self, kind: MediaKind) -> TransceiverId {
+        self.pc.transceivers().iter().find(|transceiver| transceiver.kind() == kind).unwrap().id()
+    }
+
+    /// Sends a packet whose payload names its number; VP8 with a keyframe's first byte where asked for.
+    pub(crate) fn send(&mut self, now: Instant, id: TransceiverId, codec: Codec) -> u16 {
+        let next = self.next_seq.entry(id).or_insert(65_500);
+        let seq = *next;
+        *next = seq.wrapping_add(1);
+        let packet = packet(codec, seq);
+        self.pc.send_rtp(now, id, packet).unwrap();
+        self.collect();
+        seq
+    }
+}
+
+pub(crate) fn packet(codec: Codec, seq: u16) -> OutgoingPacket {
+    let mut payload = vec![0x10, 0x01];
+    payload.extend_from_slice(&seq.to_be_bytes());
+    payload.resize(200, 7);
+    let ticks = u32::from(seq).wrapping_mul(codec.clock_rate_hz() / 100);
+    OutgoingPacket::new(codec, SeqNo(seq), RtpTime(ticks), true, Bytes::from(payload))
+}
+
+impl Machine for Peer {
+    fn handle_datagram(&mut self, now: Instant, path: FiveTuple, data: &mut [u8]) {
+        self.pc.handle_datagram(now, path, data);
+        self.collect();
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.pc.handle_timeout(now);
+        self.collect();
+    }
+
+    fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
+        let transmit = self.pc.poll_transmit(now, out);
+        self.collect();
+        transmit
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.pc.poll_timeout()
+    }
+}
+
+/// An offerer with sound and pictures both ways.
+pub(crate) fn offerer(config: ConfigBuilder) -> Peer {
+    let mut peer = Peer::new(config, 1);
+    for kind in [MediaKind::Audio, MediaKind::Video] {
+        peer.pc.add_transceiver(kind, Direction::SendRecv, &TransceiverInit::default());
+    }
+    peer
+}
+
+/// Carries a whole negotiation from `offerer` to `answerer` by text, which sends whatever is asked for.
+pub(crate) fn negotiate(now: Instant, offerer: &mut Peer, answerer: &mut Peer) {
+    let offer = offerer.pc.create_offer().unwrap();
+    offerer.pc.set_local_description(now, &offer).unwrap();
+    let offer = SessionDescription::offer(&offer.to_string()).unwrap();
+    answerer.pc.set_remote_description(now, offer).unwrap();
+    let ids: Vec<_> = answerer.pc.transceivers().iter().map(tombolo::Transceiver::id).collect();
+    for id in ids {
+        answerer.pc.set_direction(id, Direction::SendRecv).unwrap();
+    }
+    let answer = answerer.pc.create_answer().unwrap();
+    answerer.pc.set_local_description(now, &answer).unwrap();
+    let answer = SessionDescription::answer(&answer.to_string()).unwrap();
+    offerer.pc.set_remote_description(now, answer).unwrap();
+    offerer.collect();
+    answerer.collect();
+}
+
+/// A call between two peers that have negotiated, not yet connected.
+pub(crate) fn call(a: ConfigBuilder, b: ConfigBuilder) -> Call {
+    let (mut a, mut b) = (offerer(a), Peer::new(b, 2));
+    negotiate(tombolo_netsim::start(), &mut a, &mut b);
+    Pair::new(a, b, 7)
+}
+
+/// A call that is connected.
+pub(crate) fn connected() -> Call {
+    let mut call = call(config(1), config(2));
+    assert!(call.run_until(|a, b| a.is_connected() && b.is_connected()));
+    call
+}
