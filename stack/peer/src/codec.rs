@@ -25,7 +25,8 @@ pub(crate) const fn channels(codec: Codec) -> u8 {
 pub(crate) fn from_rtpmap(map: &RtpMap) -> Option<Codec> {
     let codec = Codec::from_name(&map.name)?;
     let is_video = MediaKind::of(codec) == MediaKind::Video;
-    (map.clock_rate == codec.clock_rate_hz() && (is_video || map.channels == channels(codec))).then_some(codec)
+    (map.clock_rate == codec.clock_rate_hz() && (is_video || map.channels == channels(codec)))
+        .then_some(codec)
 }
 
 /// What a transceiver carries.
@@ -75,7 +76,9 @@ impl H264Format {
         let mut format = Self { packetization_mode: 0, profile_level_id: [0x42, 0x00, 0x0a] };
         for (name, value) in fmtp_parameters(parameters) {
             match name {
-                "packetization-mode" => format.packetization_mode = value.parse().ok().filter(|&mode| mode < 2)?,
+                "packetization-mode" => {
+                    format.packetization_mode = value.parse().ok().filter(|&mode| mode < 2)?
+                }
                 "profile-level-id" => {
                     let number = u32::from_str_radix(value, 16).ok().filter(|_| value.len() == 6)?;
                     let [_, profile, constraints, level] = number.to_be_bytes();
@@ -162,7 +165,8 @@ impl Feedback {
     /// What the section lists for a payload type, the wildcard included.
     pub(crate) fn of(media: &Media, payload_type: u8) -> Self {
         let mut feedback = Self::default();
-        for (_, kind) in media.feedback.iter().map(|at| &at.value).filter(|at| at.0.is_none_or(|pt| pt == payload_type))
+        for (_, kind) in
+            media.feedback.iter().map(|at| &at.value).filter(|at| at.0.is_none_or(|pt| pt == payload_type))
         {
             match kind.as_str() {
                 "nack" => feedback.nack = true,
@@ -222,21 +226,29 @@ mod tests {
 
     #[test]
     fn h264_formats_are_read_with_their_defaults() {
-        let format = H264Format::from_fmtp("level-asymmetry-allowed=1;packetization-mode=1; profile-level-id=42e01f");
+        let format =
+            H264Format::from_fmtp("level-asymmetry-allowed=1;packetization-mode=1; profile-level-id=42e01f");
         let format = format.unwrap();
         assert_eq!(format, H264Format { packetization_mode: 1, profile_level_id: [0x42, 0xe0, 0x1f] });
         assert!(format.is_baseline());
         let default = H264Format::from_fmtp("").unwrap();
         assert_eq!((default.packetization_mode, default.is_baseline()), (0, true));
         assert!(!H264Format::from_fmtp("profile-level-id=640c1f").unwrap().is_baseline());
-        for bad in ["packetization-mode=2", "packetization-mode=x", "profile-level-id=3", "profile-level-id=zzzzzz"] {
+        for bad in
+            ["packetization-mode=2", "packetization-mode=x", "profile-level-id=3", "profile-level-id=zzzzzz"]
+        {
             assert_eq!(H264Format::from_fmtp(bad), None, "{bad}");
         }
     }
 
     #[test]
     fn names_are_compared_without_case_and_with_rate() {
-        let map = |name: &str, clock_rate, channels| RtpMap { payload_type: 1, name: name.into(), clock_rate, channels };
+        let map = |name: &str, clock_rate, channels| RtpMap {
+            payload_type: 1,
+            name: name.into(),
+            clock_rate,
+            channels,
+        };
         assert_eq!(from_rtpmap(&map("OPUS", 48_000, 2)), Some(Codec::Opus));
         assert_eq!(from_rtpmap(&map("opus", 48_000, 1)), None);
         assert_eq!(from_rtpmap(&map("h264", 90_000, 1)), Some(Codec::H264));

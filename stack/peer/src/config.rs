@@ -173,7 +173,9 @@ impl ConfigBuilder {
         }
         let mut taken: Vec<u8> = Vec::new();
         for capability in &self.codecs {
-            for payload_type in [Some(capability.payload_type), capability.rtx_payload_type].into_iter().flatten() {
+            for payload_type in
+                [Some(capability.payload_type), capability.rtx_payload_type].into_iter().flatten()
+            {
                 if payload_type > 127 || (64..=95).contains(&payload_type) || taken.contains(&payload_type) {
                     return Err(ConfigError::PayloadType(payload_type));
                 }
@@ -187,8 +189,10 @@ impl ConfigBuilder {
             self.certificate.fingerprint(HashAlgorithm::Sha256).map_err(|_| ConfigError::Certificate)?;
         let fingerprint =
             FingerprintLine { algorithm: "sha-256".into(), bytes: fingerprint.value().to_vec() };
-        let dtls = tombolo_dtls::Config::builder(self.certificate).provider(self.crypto).mtu(self.mtu).build()?;
-        let ice = tombolo_ice::Config::builder().lite(self.ice_lite).allow_loopback(self.allow_loopback).build()?;
+        let dtls =
+            tombolo_dtls::Config::builder(self.certificate).provider(self.crypto).mtu(self.mtu).build()?;
+        let ice =
+            tombolo_ice::Config::builder().lite(self.ice_lite).allow_loopback(self.allow_loopback).build()?;
         Ok(Config {
             ice: Arc::new(ice),
             dtls: Arc::new(dtls),

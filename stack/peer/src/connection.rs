@@ -125,7 +125,11 @@ impl PeerConnection {
     ///
     /// # Errors
     /// The line that is wrong and why. Nothing has changed then.
-    pub fn set_remote_description(&mut self, now: Instant, description: SessionDescription) -> Result<(), SdpError> {
+    pub fn set_remote_description(
+        &mut self,
+        now: Instant,
+        description: SessionDescription,
+    ) -> Result<(), SdpError> {
         if self.ended {
             return Err(SdpError::new(0, SdpReason::Closed));
         }
@@ -194,7 +198,12 @@ impl PeerConnection {
     ///
     /// # Errors
     /// [`UseError::Candidate`] when it cannot be read.
-    pub fn add_remote_candidate(&mut self, now: Instant, mid: Option<&str>, candidate: &str) -> Result<(), UseError> {
+    pub fn add_remote_candidate(
+        &mut self,
+        now: Instant,
+        mid: Option<&str>,
+        candidate: &str,
+    ) -> Result<(), UseError> {
         self.check_open()?;
         let candidate = candidate.trim();
         let candidate = candidate.strip_prefix("a=").unwrap_or(candidate);
@@ -248,7 +257,12 @@ impl PeerConnection {
     // Transceivers.
 
     /// Adds a transceiver; the next offer carries it.
-    pub fn add_transceiver(&mut self, kind: MediaKind, direction: Direction, init: &TransceiverInit) -> TransceiverId {
+    pub fn add_transceiver(
+        &mut self,
+        kind: MediaKind,
+        direction: Direction,
+        init: &TransceiverInit,
+    ) -> TransceiverId {
         self.jsep.add_transceiver(kind, direction, init)
     }
 
@@ -304,7 +318,12 @@ impl PeerConnection {
     ///
     /// # Errors
     /// See [`UseError`]. Nothing was sent then.
-    pub fn send_rtp(&mut self, now: Instant, id: TransceiverId, packet: OutgoingPacket) -> Result<(), UseError> {
+    pub fn send_rtp(
+        &mut self,
+        now: Instant,
+        id: TransceiverId,
+        packet: OutgoingPacket,
+    ) -> Result<(), UseError> {
         self.check_open()?;
         let transceivers = self.jsep.transceivers();
         let transceiver = transceivers.iter().find(|transceiver| transceiver.id == id);
@@ -326,7 +345,12 @@ impl PeerConnection {
     ///
     /// # Errors
     /// [`UseError::UnknownTransceiver`], [`UseError::Direction`] when nothing is received.
-    pub fn request_keyframe(&mut self, now: Instant, id: TransceiverId, rid: Option<Rid>) -> Result<(), UseError> {
+    pub fn request_keyframe(
+        &mut self,
+        now: Instant,
+        id: TransceiverId,
+        rid: Option<Rid>,
+    ) -> Result<(), UseError> {
         self.check_open()?;
         let transceiver = self.jsep.transceivers().iter().find(|transceiver| transceiver.id == id);
         let transceiver = transceiver.ok_or(UseError::UnknownTransceiver)?;
@@ -442,7 +466,9 @@ impl PeerConnection {
         self.transport.advance(&mut self.transport_events);
         while let Some(event) = self.transport_events.pop_front() {
             match event {
-                TransportEvent::PathAuthenticated(path) => self.events.push_back(Event::PathAuthenticated(path)),
+                TransportEvent::PathAuthenticated(path) => {
+                    self.events.push_back(Event::PathAuthenticated(path))
+                }
                 TransportEvent::StateChanged => {}
                 TransportEvent::Failed(reason) => return self.fail(now, reason),
                 TransportEvent::Closed => {

@@ -21,7 +21,8 @@ pub use jsep::SignalingState;
 pub use media::OutgoingPacket;
 pub use stats::{DropReason, Drops, InboundStats, OutboundStats, Stats};
 pub use transceiver::{
-    Encoding, MAX_SIGNALLED_SSRCS, NegotiatedMedia, SignalledSsrc, Transceiver, TransceiverId, TransceiverInit,
+    Encoding, MAX_SIGNALLED_SSRCS, NegotiatedMedia, SignalledSsrc, Transceiver, TransceiverId,
+    TransceiverInit,
 };
 
 pub use tombolo_crypto as crypto;

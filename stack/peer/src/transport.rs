@@ -72,7 +72,16 @@ pub(crate) struct Transport {
 impl Transport {
     pub(crate) fn new(config: Arc<Config>, mut rng: Rng, now: Instant) -> Self {
         let ice = ice::Agent::new(config.ice.clone(), Seed::fork(&mut rng), now);
-        Self { config, rng, ice, dtls: None, srtp: None, egress: Egress::default(), path: None, closing: false }
+        Self {
+            config,
+            rng,
+            ice,
+            dtls: None,
+            srtp: None,
+            egress: Egress::default(),
+            path: None,
+            closing: false,
+        }
     }
 
     /// Takes over the peer's end, the first time it is agreed on. Later descriptions may not change it.
@@ -129,7 +138,12 @@ impl Transport {
     }
 
     /// Opens a datagram of SRTP or SRTCP in place: the plain packet is the prefix of the returned length.
-    pub(crate) fn open(&mut self, path: &FiveTuple, class: Class, data: &mut [u8]) -> Result<usize, DropReason> {
+    pub(crate) fn open(
+        &mut self,
+        path: &FiveTuple,
+        class: Class,
+        data: &mut [u8],
+    ) -> Result<usize, DropReason> {
         self.check_path(path)?;
         let srtp = self.srtp.as_mut().ok_or(DropReason::NoKeys)?;
         let opened = match class {
@@ -155,7 +169,9 @@ impl Transport {
     pub(crate) fn advance(&mut self, events: &mut VecDeque<TransportEvent>) {
         while let Some(event) = self.ice.poll_event() {
             match event {
-                ice::Event::PathAuthenticated(path) => events.push_back(TransportEvent::PathAuthenticated(path)),
+                ice::Event::PathAuthenticated(path) => {
+                    events.push_back(TransportEvent::PathAuthenticated(path))
+                }
                 ice::Event::Failed(_) => events.push_back(TransportEvent::Failed(FailReason::Ice)),
                 ice::Event::Closed => {}
                 _ => events.push_back(TransportEvent::StateChanged),
@@ -191,8 +207,10 @@ impl Transport {
         let profile = Profile::from_dtls_id(keys.profile.0)?;
         let config = tombolo_srtp::Config::default();
         let crypto = &self.config.crypto;
-        let outbound = OutboundContext::new(crypto, profile, &keys.local_key, &keys.local_salt, &config).ok()?;
-        let inbound = InboundContext::new(crypto, profile, &keys.remote_key, &keys.remote_salt, &config).ok()?;
+        let outbound =
+            OutboundContext::new(crypto, profile, &keys.local_key, &keys.local_salt, &config).ok()?;
+        let inbound =
+            InboundContext::new(crypto, profile, &keys.remote_key, &keys.remote_salt, &config).ok()?;
         Some(Srtp { inbound, outbound })
     }
 

@@ -49,7 +49,8 @@ fn answer(text: &str) -> Result<String, SdpError> {
             return format!("{kind}-");
         }
         let codecs = media.rtpmaps.iter().map(|map| format!("{}={}", map.value.name, map.value.payload_type));
-        let rids = media.simulcast.as_ref().map(|simulcast| format!(" {}", simulcast.value)).unwrap_or_default();
+        let rids =
+            media.simulcast.as_ref().map(|simulcast| format!(" {}", simulcast.value)).unwrap_or_default();
         format!("{kind}+ {}{rids}", codecs.collect::<Vec<_>>().join(" "))
     });
     Ok(summary.collect::<Vec<_>>().join(" | "))
@@ -62,7 +63,10 @@ fn check(offer: &SessionDescription, answer: &SessionDescription) {
     assert_eq!(answer.media.len(), offer.media.len());
     let mut tagged = 0;
     for (theirs, ours) in offer.media.iter().zip(&answer.media) {
-        assert_eq!((&ours.kind_name, &ours.protocol, &ours.mid), (&theirs.kind_name, &theirs.protocol, &theirs.mid));
+        assert_eq!(
+            (&ours.kind_name, &ours.protocol, &ours.mid),
+            (&theirs.kind_name, &theirs.protocol, &theirs.mid)
+        );
         tagged += usize::from(ours.transport.ice_ufrag.is_some());
         if ours.is_rejected() {
             continue;
@@ -85,7 +89,10 @@ fn check(offer: &SessionDescription, answer: &SessionDescription) {
         }
         for feedback in &ours.feedback {
             let (number, kind) = &feedback.value;
-            let offered = theirs.feedback.iter().any(|fb| (fb.value.0.is_none() || fb.value.0 == *number) && fb.value.1 == *kind);
+            let offered = theirs
+                .feedback
+                .iter()
+                .any(|fb| (fb.value.0.is_none() || fb.value.0 == *number) && fb.value.1 == *kind);
             assert!(offered, "{number:?} {kind}");
         }
         // RTP-07: the MID extension where it was offered.
@@ -93,13 +100,27 @@ fn check(offer: &SessionDescription, answer: &SessionDescription) {
         let has_mid = |media: &Media| media.extmaps.iter().any(|extmap| extmap.value.uri == mid);
         assert_eq!(has_mid(ours), has_mid(theirs));
         // SDP-12: no stream that was not offered, no tilde.
-        let offered: Vec<&str> = theirs.simulcast.iter().flat_map(|one| &one.value.send).flatten().map(|rid| rid.id.as_str()).collect();
-        for rid in ours.simulcast.iter().flat_map(|one| one.value.recv.iter().chain(&one.value.send)).flatten() {
+        let offered: Vec<&str> = theirs
+            .simulcast
+            .iter()
+            .flat_map(|one| &one.value.send)
+            .flatten()
+            .map(|rid| rid.id.as_str())
+            .collect();
+        for rid in
+            ours.simulcast.iter().flat_map(|one| one.value.recv.iter().chain(&one.value.send)).flatten()
+        {
             assert!(offered.contains(&rid.id.as_str()) && !rid.paused);
         }
         // SDP-13: no SSRC of the peer.
         for ssrc in &ours.ssrcs {
-            assert!(offer.media.iter().flat_map(|media| &media.ssrcs).all(|theirs| theirs.value.ssrc != ssrc.value.ssrc));
+            assert!(
+                offer
+                    .media
+                    .iter()
+                    .flat_map(|media| &media.ssrcs)
+                    .all(|theirs| theirs.value.ssrc != ssrc.value.ssrc)
+            );
         }
     }
     let accepted: Vec<&Media> = answer.media.iter().filter(|media| !media.is_rejected()).collect();
@@ -115,7 +136,9 @@ fn check(offer: &SessionDescription, answer: &SessionDescription) {
         }
         None => assert!(accepted.len() <= 1),
     }
-    for transport in accepted.iter().map(|media| &media.transport).filter(|transport| transport.ice_ufrag.is_some()) {
+    for transport in
+        accepted.iter().map(|media| &media.transport).filter(|transport| transport.ice_ufrag.is_some())
+    {
         assert!(transport.ice_ufrag.as_ref().unwrap().value.len() <= 32, "STUN-07");
         assert_eq!(transport.ice_options, ["trickle", "ice2"], "ICE-09");
         assert!(matches!(transport.setup.unwrap().value, Setup::Active | Setup::Passive));
@@ -140,7 +163,11 @@ fn the_generated_descriptions_are_answered_as_expected() {
     let mut seen = 0;
     for file in files(&folder.join("sdp")) {
         let name = file.file_name().unwrap().to_str().unwrap().to_owned();
-        assert_eq!(Some(&outcome(&std::fs::read_to_string(&file).unwrap()).as_str()), expected.get(name.as_str()), "{name}");
+        assert_eq!(
+            Some(&outcome(&std::fs::read_to_string(&file).unwrap()).as_str()),
+            expected.get(name.as_str()),
+            "{name}"
+        );
         seen += 1;
     }
     assert_eq!(seen, expected.len());
@@ -193,7 +220,8 @@ fn damaged_descriptions_are_refused_with_a_line_or_answered() {
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     files
 }

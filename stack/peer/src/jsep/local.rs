@@ -72,7 +72,8 @@ pub(crate) fn answer<'a>(
     sdp.ice_lite = config.is_ice_lite().then(At::default);
     sdp.extmap_allow_mixed = offer.sdp.extmap_allow_mixed;
     for (index, (offered, negotiated)) in offer.sdp.media.iter().zip(&offer.sections).enumerate() {
-        let accepted = negotiated.as_ref().zip(transceiver(index)).filter(|(_, transceiver)| !transceiver.stopped);
+        let accepted =
+            negotiated.as_ref().zip(transceiver(index)).filter(|(_, transceiver)| !transceiver.stopped);
         sdp.media.push(match accepted {
             Some((negotiated, transceiver)) => {
                 let direction = offered.direction.reversed().and(transceiver.direction);
@@ -82,14 +83,16 @@ pub(crate) fn answer<'a>(
                 media.extmap_allow_mixed = offered.extmap_allow_mixed;
                 for extmap in &mut media.extmaps {
                     let theirs = offered.extmaps.iter().find(|theirs| theirs.value.id == extmap.value.id);
-                    extmap.value.direction = theirs.and_then(|at| at.value.direction).map(Direction::reversed);
+                    extmap.value.direction =
+                        theirs.and_then(|at| at.value.direction).map(Direction::reversed);
                 }
                 media
             }
             None => rejected(offered),
         });
     }
-    let bundle: Vec<usize> = offer.bundle.iter().copied().filter(|&index| sdp.media[index].port != 0).collect();
+    let bundle: Vec<usize> =
+        offer.bundle.iter().copied().filter(|&index| sdp.media[index].port != 0).collect();
     if offer.sdp.bundle().is_some() {
         push_group(&mut sdp, &bundle);
     }
@@ -121,7 +124,8 @@ pub(crate) fn offer<'a>(
     let mut sdp = Sdp { origin, extmap_allow_mixed: true, ..Sdp::default() };
     sdp.ice_lite = config.is_ice_lite().then(At::default);
     let sections: Vec<_> = sections.collect();
-    let live = |transceiver: &Option<&'a Transceiver>| transceiver.is_some_and(|transceiver| !transceiver.stopped);
+    let live =
+        |transceiver: &Option<&'a Transceiver>| transceiver.is_some_and(|transceiver| !transceiver.stopped);
     let mut plan = OfferPlan::new(config, sections.iter().filter_map(|(transceiver, ..)| *transceiver));
     let mut bundle = Vec::new();
     for (index, (transceiver, mid, previous)) in sections.iter().enumerate() {
@@ -148,14 +152,20 @@ pub(crate) fn offer<'a>(
 }
 
 fn push_group(sdp: &mut Sdp, bundle: &[usize]) {
-    let mids: Vec<String> = bundle.iter().filter_map(|&index| sdp.media[index].mid_str().map(str::to_owned)).collect();
+    let mids: Vec<String> =
+        bundle.iter().filter_map(|&index| sdp.media[index].mid_str().map(str::to_owned)).collect();
     if !mids.is_empty() {
         sdp.groups.push(At::new(Group { semantics: "BUNDLE".into(), mids }));
     }
 }
 
 /// The lines of an accepted section, without transport, protocol and mid.
-fn section(config: &Config, negotiated: &NegotiatedMedia, transceiver: &Transceiver, direction: Direction) -> Media {
+fn section(
+    config: &Config,
+    negotiated: &NegotiatedMedia,
+    transceiver: &Transceiver,
+    direction: Direction,
+) -> Media {
     let kind = transceiver.kind;
     let mut media = Media {
         kind: if kind == MediaKind::Audio { SectionKind::Audio } else { SectionKind::Video },
@@ -180,7 +190,11 @@ fn section(config: &Config, negotiated: &NegotiatedMedia, transceiver: &Transcei
     if direction.sends() {
         media.msids.push((transceiver.stream_id.clone(), Some(transceiver.track_id.clone())));
         if negotiated.send_rids.is_empty() {
-            push_ssrcs(&mut media, transceiver, negotiated.codecs.iter().any(|codec| codec.rtx_payload_type.is_some()));
+            push_ssrcs(
+                &mut media,
+                transceiver,
+                negotiated.codecs.iter().any(|codec| codec.rtx_payload_type.is_some()),
+            );
         } else {
             push_rids(&mut media, negotiated.send_rids.iter().map(ToString::to_string), true);
         }
@@ -205,7 +219,9 @@ fn push_codec(config: &Config, media: &mut Media, negotiated: &NegotiatedCodec) 
     }
     let fmtp = match negotiated.h264 {
         Some(H264Format { packetization_mode: mode, profile_level_id: [a, b, c] }) => {
-            format!("level-asymmetry-allowed=1;packetization-mode={mode};profile-level-id={a:02x}{b:02x}{c:02x}")
+            format!(
+                "level-asymmetry-allowed=1;packetization-mode={mode};profile-level-id={a:02x}{b:02x}{c:02x}"
+            )
         }
         None => {
             let capability = config.codecs.iter().find(|capability| capability.codec == codec);
@@ -272,7 +288,9 @@ impl<'a> OfferPlan<'a> {
         }
         let kind = transceiver.kind;
         let mut media = NegotiatedMedia { reduced_size: true, ..NegotiatedMedia::default() };
-        for capability in self.config.codecs.iter().filter(|capability| MediaKind::of(capability.codec) == kind) {
+        for capability in
+            self.config.codecs.iter().filter(|capability| MediaKind::of(capability.codec) == kind)
+        {
             media.codecs.push(self.codec(capability));
         }
         for &extension in self.config.extensions.iter().filter(|&&extension| fits(extension, kind)) {
@@ -286,7 +304,8 @@ impl<'a> OfferPlan<'a> {
     }
 
     fn codec(&mut self, capability: &CodecCapability) -> NegotiatedCodec {
-        let h264 = (capability.codec == Codec::H264).then(|| H264Format::from_fmtp(&capability.fmtp)).flatten();
+        let h264 =
+            (capability.codec == Codec::H264).then(|| H264Format::from_fmtp(&capability.fmtp)).flatten();
         let same = |known: &&NegotiatedCodec| known.codec == capability.codec && known.h264 == h264;
         if let Some(known) = self.codecs.iter().find(same) {
             return *known;
@@ -304,9 +323,10 @@ impl<'a> OfferPlan<'a> {
     fn free_payload_type(&self, preferred: u8, also_taken: Option<u8>) -> u8 {
         let taken = |number: u8| {
             also_taken == Some(number)
-                || self.codecs.iter().any(|known| {
-                    known.payload_type == number || known.rtx_payload_type == Some(number)
-                })
+                || self
+                    .codecs
+                    .iter()
+                    .any(|known| known.payload_type == number || known.rtx_payload_type == Some(number))
         };
         let mut choices = std::iter::once(preferred).chain(96..=127).chain(35..=63);
         choices.find(|&number| !taken(number) && !(64..=95).contains(&number)).unwrap_or(preferred)

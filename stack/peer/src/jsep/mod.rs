@@ -227,7 +227,10 @@ impl Jsep {
 
     // Creating.
 
-    pub(crate) fn create_offer(&mut self, transport: &LocalTransport) -> Result<SessionDescription, UseError> {
+    pub(crate) fn create_offer(
+        &mut self,
+        transport: &LocalTransport,
+    ) -> Result<SessionDescription, UseError> {
         if matches!(self.pending, Pending::RemoteOffer { .. }) {
             return Err(UseError::WrongState);
         }
@@ -277,8 +280,13 @@ impl Jsep {
         }
     }
 
-    pub(crate) fn create_answer(&mut self, transport: &LocalTransport) -> Result<SessionDescription, UseError> {
-        let Pending::RemoteOffer { offer, sections, .. } = &self.pending else { return Err(UseError::WrongState) };
+    pub(crate) fn create_answer(
+        &mut self,
+        transport: &LocalTransport,
+    ) -> Result<SessionDescription, UseError> {
+        let Pending::RemoteOffer { offer, sections, .. } = &self.pending else {
+            return Err(UseError::WrongState);
+        };
         let setup = self.answer_setup(offer.transport.as_ref());
         let sdp = local::answer(&self.config, self.origin(), offer, transport, setup, |index| {
             let id = sections.get(index).copied().flatten()?;
@@ -302,7 +310,11 @@ impl Jsep {
     }
 
     fn origin(&self) -> Origin {
-        Origin { username: "-".into(), session_id: self.session_id.to_string(), version: self.version.to_string() }
+        Origin {
+            username: "-".into(),
+            session_id: self.session_id.to_string(),
+            version: self.version.to_string(),
+        }
     }
 
     /// SDP-06: the version goes up by one when anything else changed.
@@ -352,7 +364,11 @@ impl Jsep {
                 Ok(None)
             }
             (SdpType::Offer, Pending::Nothing | Pending::RemoteOffer { .. }) => {
-                let offer = RemoteDescription::read_offer(&self.config, description.into_sdp(), self.remote.as_ref())?;
+                let offer = RemoteDescription::read_offer(
+                    &self.config,
+                    description.into_sdp(),
+                    self.remote.as_ref(),
+                )?;
                 self.check_role(offer.transport.as_ref())?;
                 self.rollback();
                 self.take_offer(offer);
@@ -462,7 +478,8 @@ impl Jsep {
         self.version = local.origin.version.parse().unwrap_or(self.version);
         let bundled = |transport: &RemoteTransport| {
             let ours = local.media.get(transport.section).and_then(|media| media.transport.setup);
-            ours.or_else(|| local.media.iter().find_map(|media| media.transport.setup)).map(|setup| setup.value)
+            ours.or_else(|| local.media.iter().find_map(|media| media.transport.setup))
+                .map(|setup| setup.value)
         };
         let transport = remote.transport.clone().and_then(|transport| {
             // An offer says actpass: then the peer's answer has chosen.

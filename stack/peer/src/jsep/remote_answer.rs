@@ -31,7 +31,9 @@ impl RemoteDescription {
         if let Some(&tag) = bundle.first() {
             transport = Some(RemoteTransport::read(SdpType::Answer, &sdp, tag, &bundle)?);
         }
-        if let (Some(new), Some(old)) = (&transport, previous.and_then(|previous| previous.transport.as_ref())) {
+        if let (Some(new), Some(old)) =
+            (&transport, previous.and_then(|previous| previous.transport.as_ref()))
+        {
             new.check_follows(old)?;
         }
         Ok(Self { sdp, sections, bundle, transport })
@@ -61,14 +63,19 @@ fn accepted(
     if offered_way.and(answered_way) != answered_way {
         return refuse(SdpReason::DirectionMismatch);
     }
-    let Some(ours) = section::negotiate(config, sdp, offered)? else { return refuse(SdpReason::CodecNotOffered) };
+    let Some(ours) = section::negotiate(config, sdp, offered)? else {
+        return refuse(SdpReason::CodecNotOffered);
+    };
     let Some(mut theirs) = section::negotiate(config, sdp, answered)? else {
         return refuse(SdpReason::CodecNotOffered);
     };
     theirs.codecs.retain_mut(|codec| {
-        let Some(own) = ours.codecs.iter().find(|own| own.payload_type == codec.payload_type) else { return false };
+        let Some(own) = ours.codecs.iter().find(|own| own.payload_type == codec.payload_type) else {
+            return false;
+        };
         codec.feedback = codec.feedback.and(own.feedback);
-        codec.rtx_payload_type = codec.rtx_payload_type.filter(|_| own.rtx_payload_type == codec.rtx_payload_type);
+        codec.rtx_payload_type =
+            codec.rtx_payload_type.filter(|_| own.rtx_payload_type == codec.rtx_payload_type);
         own.codec == codec.codec
     });
     if theirs.codecs.is_empty() {
@@ -111,7 +118,11 @@ fn check_simulcast(offered: &Media, answered: &Media) -> Result<(), SdpError> {
 }
 
 /// RFC 9143 §7.4: the answer's group is a part of the offer's; all that is accepted must share one transport.
-fn check_bundle(offer: &Sdp, sdp: &Sdp, sections: &[Option<NegotiatedMedia>]) -> Result<Vec<usize>, SdpError> {
+fn check_bundle(
+    offer: &Sdp,
+    sdp: &Sdp,
+    sections: &[Option<NegotiatedMedia>],
+) -> Result<Vec<usize>, SdpError> {
     if let Some(group) = sdp.bundle() {
         let offered = offer.bundle().map(|group| group.value.mids.as_slice()).unwrap_or_default();
         if group.value.mids.iter().any(|mid| !offered.contains(mid)) {

@@ -35,12 +35,15 @@ impl RemoteDescription {
         }
         let bundle = one_transport(&sdp, &group, &mut sections);
         check_shared_ids(&sdp, &sections)?;
-        let tag = bundle.iter().copied().find(|&index| sdp.media[index].port != 0).or(bundle.first().copied());
+        let tag =
+            bundle.iter().copied().find(|&index| sdp.media[index].port != 0).or(bundle.first().copied());
         let mut transport = None;
         if let Some(tag) = tag {
             transport = Some(RemoteTransport::read(SdpType::Offer, &sdp, tag, &group)?);
         }
-        if let (Some(new), Some(old)) = (&transport, previous.and_then(|previous| previous.transport.as_ref())) {
+        if let (Some(new), Some(old)) =
+            (&transport, previous.and_then(|previous| previous.transport.as_ref()))
+        {
             new.check_follows(old)?;
         }
         Ok(Self { sdp, sections, bundle, transport })
@@ -114,17 +117,21 @@ fn one_transport(sdp: &Sdp, group: &[usize], sections: &mut [Option<NegotiatedMe
 /// RFC 9143 §9.1.1, §12: in a bundle a payload type means one codec, and the ids that tell sections apart mean one
 /// extension.
 pub(super) fn check_shared_ids(sdp: &Sdp, sections: &[Option<NegotiatedMedia>]) -> Result<(), SdpError> {
-    let accepted = || sections.iter().enumerate().filter_map(|(index, section)| Some((index, section.as_ref()?)));
+    let accepted =
+        || sections.iter().enumerate().filter_map(|(index, section)| Some((index, section.as_ref()?)));
     for (index, section) in accepted() {
         let line = sdp.media[index].line.line;
         for (_, earlier) in accepted().take_while(|&(other, _)| other < index) {
-            let clashes = |codec: &NegotiatedCodec| earlier.codecs.iter().any(|other| codecs_clash(codec, other));
+            let clashes =
+                |codec: &NegotiatedCodec| earlier.codecs.iter().any(|other| codecs_clash(codec, other));
             if let Some(codec) = section.codecs.iter().find(|codec| clashes(codec)) {
-                let map = sdp.media[index].rtpmaps.iter().find(|map| map.value.payload_type == codec.payload_type);
+                let map =
+                    sdp.media[index].rtpmaps.iter().find(|map| map.value.payload_type == codec.payload_type);
                 return Err(SdpError::new(map.map_or(line, |map| map.line), SdpReason::PayloadTypeConflict));
             }
             for kind in [ExtensionKind::Mid, ExtensionKind::Rid, ExtensionKind::RepairedRid] {
-                let (Some(own), Some(other)) = (section.extensions.id(kind), earlier.extensions.id(kind)) else {
+                let (Some(own), Some(other)) = (section.extensions.id(kind), earlier.extensions.id(kind))
+                else {
                     continue;
                 };
                 if own != other {

@@ -37,7 +37,11 @@ pub(crate) fn rtp_kind(media: &Media) -> Option<MediaKind> {
 ///
 /// # Errors
 /// The line that contradicts another of the same section.
-pub(crate) fn negotiate(config: &Config, sdp: &Sdp, media: &Media) -> Result<Option<NegotiatedMedia>, SdpError> {
+pub(crate) fn negotiate(
+    config: &Config,
+    sdp: &Sdp,
+    media: &Media,
+) -> Result<Option<NegotiatedMedia>, SdpError> {
     let simulcast = simulcast(media)?;
     let Some(kind) = rtp_kind(media) else { return Ok(None) };
     let codecs = codecs(&config.codecs, kind, media);
@@ -54,7 +58,12 @@ pub(crate) fn negotiate(config: &Config, sdp: &Sdp, media: &Media) -> Result<Opt
         send_rids,
         reduced_size: media.rtcp_rsize,
         remote_ssrcs: signalled_ssrcs(media),
-        remote_streams: media.msids.iter().map(|(stream, _)| stream.clone()).filter(|stream| stream != "-").collect(),
+        remote_streams: media
+            .msids
+            .iter()
+            .map(|(stream, _)| stream.clone())
+            .filter(|stream| stream != "-")
+            .collect(),
         max_bitrate: max_bitrate.filter(|&bps| bps > 0).map(Bitrate::from_bps),
     }))
 }
@@ -70,11 +79,14 @@ fn codecs(capabilities: &[CodecCapability], kind: MediaKind, media: &Media) -> V
     let mut found: Vec<(usize, NegotiatedCodec)> = Vec::new();
     for payload_type in media.formats.iter().filter_map(|format| format.parse().ok()) {
         // RFC 5761 §4: with rtcp-mux these look like RTCP.
-        if (64..=95).contains(&payload_type) || found.iter().any(|(_, codec)| codec.payload_type == payload_type) {
+        if (64..=95).contains(&payload_type)
+            || found.iter().any(|(_, codec)| codec.payload_type == payload_type)
+        {
             continue;
         }
         let map = media.rtpmaps.iter().find(|map| map.value.payload_type == payload_type);
-        let Some(codec) = map.and_then(|map| from_rtpmap(&map.value)).filter(|&codec| MediaKind::of(codec) == kind)
+        let Some(codec) =
+            map.and_then(|map| from_rtpmap(&map.value)).filter(|&codec| MediaKind::of(codec) == kind)
         else {
             continue;
         };
@@ -87,7 +99,10 @@ fn codecs(capabilities: &[CodecCapability], kind: MediaKind, media: &Media) -> V
         };
         if let Some(rank) = rank(capabilities, codec, h264) {
             let feedback = Feedback::of(media, payload_type).and(Feedback::supported(kind));
-            found.push((rank, NegotiatedCodec { codec, payload_type, rtx_payload_type: None, h264, feedback }));
+            found.push((
+                rank,
+                NegotiatedCodec { codec, payload_type, rtx_payload_type: None, h264, feedback },
+            ));
         }
     }
     // Other H.264 profiles only from a peer that has no Baseline: not every viewer could decode them.
@@ -124,7 +139,8 @@ fn attach_rtx(codecs: &mut [NegotiatedCodec], media: &Media) {
             continue;
         }
         let parameters = fmtp(media, map.payload_type);
-        let apt = fmtp_parameters(&parameters).find_map(|(name, value)| (name == "apt").then(|| value.parse().ok()));
+        let apt = fmtp_parameters(&parameters)
+            .find_map(|(name, value)| (name == "apt").then(|| value.parse().ok()));
         let Some(Some(apt)) = apt else { continue };
         let primary = codecs.iter_mut().find(|codec| codec.payload_type == apt);
         if let Some(primary) = primary.filter(|codec| codec.codec.clock_rate_hz() == map.clock_rate) {
@@ -163,8 +179,7 @@ fn simulcast(media: &Media) -> Result<(Vec<Rid>, Vec<Rid>), SdpError> {
     let Some(simulcast) = &media.simulcast else { return Ok((Vec::new(), Vec::new())) };
     let missing = SdpError::new(simulcast.line, SdpReason::SimulcastRidMissing);
     let streams = |streams: &[Vec<SimulcastRid>], send: bool| -> Result<Vec<Rid>, SdpError> {
-        let described =
-            |id: &str| media.rids.iter().any(|rid| rid.value.id == id && rid.value.send == send);
+        let described = |id: &str| media.rids.iter().any(|rid| rid.value.id == id && rid.value.send == send);
         let mut rids = Vec::new();
         for alternatives in streams {
             if !alternatives.iter().all(|rid| described(&rid.id)) {

@@ -45,7 +45,10 @@ impl RemoteTransport {
         let ufrag = credentials.ice_ufrag.clone().ok_or(missing)?;
         let pwd = credentials.ice_pwd.clone().ok_or(missing)?;
         let (fingerprints, fingerprint_line) = fingerprints(&levels, line)?;
-        let setup = levels.iter().find_map(|level| level.setup).ok_or(SdpError::new(line, SdpReason::SetupMissing))?;
+        let setup = levels
+            .iter()
+            .find_map(|level| level.setup)
+            .ok_or(SdpError::new(line, SdpReason::SetupMissing))?;
         if kind == SdpType::Answer && setup.value == Setup::ActPass {
             return Err(SdpError::new(setup.line, SdpReason::SetupAnswer));
         }

@@ -93,7 +93,12 @@ impl Media {
             recorder: Recorder::new(recorder),
             history: SendHistory::new(first_seq),
             composer: Composer::new(cname, false),
-            interval: Interval::new(IntervalConfig::default(), interval_rng, now, Members { total: 1, senders: 0, we_sent: false }),
+            interval: Interval::new(
+                IntervalConfig::default(),
+                interval_rng,
+                now,
+                Members { total: 1, senders: 0, we_sent: false },
+            ),
             reporter,
             receiving: Vec::new(),
             leaving: Vec::new(),
@@ -229,11 +234,7 @@ impl Media {
     fn members(&self) -> Members {
         let sending = self.outbound.iter().filter(|stream| stream.sent_since_report).count();
         let total = self.inbound.len() + self.outbound.len() + 1;
-        Members {
-            total: total as u32,
-            senders: (self.inbound.len() + sending) as u32,
-            we_sent: sending > 0,
-        }
+        Members { total: total as u32, senders: (self.inbound.len() + sending) as u32, we_sent: sending > 0 }
     }
 
     /// Drops streams whose goodbye is long past.

@@ -98,7 +98,12 @@ pub(crate) struct Outbound {
 }
 
 impl Outbound {
-    pub(crate) fn new(transceiver: TransceiverId, kind: MediaKind, encoding: &Encoding, rtx_seq: SeqNo) -> Self {
+    pub(crate) fn new(
+        transceiver: TransceiverId,
+        kind: MediaKind,
+        encoding: &Encoding,
+        rtx_seq: SeqNo,
+    ) -> Self {
         let clock_rate = match kind {
             MediaKind::Audio => 48_000,
             MediaKind::Video => 90_000,

@@ -48,7 +48,8 @@ impl Media {
             self.resolve_collision(ssrc);
         }
         let known = self.inbound.iter().find(|stream| stream.ssrc == ssrc);
-        let seq = known.map_or(ExtSeqNo(0x1_0000 + u64::from(packet.seq().0)), |stream| stream.peek(packet.seq()));
+        let seq =
+            known.map_or(ExtSeqNo(0x1_0000 + u64::from(packet.seq().0)), |stream| stream.peek(packet.seq()));
         let labels = Labels::new(ssrc, packet.payload_type(), seq, &shared);
         let binding = self.router.route(&labels, transceivers)?;
         let transceiver = transceivers.iter().find(|one| one.id == binding.transceiver);
@@ -73,7 +74,10 @@ impl Media {
         self.deliver(now, &packet, header, payload, binding, codec, media, size, events)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one packet, each borrowed from another place")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of one packet, each borrowed from another place"
+    )]
     fn deliver(
         &mut self,
         now: Instant,
@@ -143,7 +147,8 @@ impl Media {
             return Err(DropReason::TooManyStreams);
         }
         let clock_rate = codec.codec.clock_rate_hz();
-        let mut stream = Inbound::new(now, ssrc, binding.transceiver, binding.rid, clock_rate, codec.feedback);
+        let mut stream =
+            Inbound::new(now, ssrc, binding.transceiver, binding.rid, clock_rate, codec.feedback);
         if let Some(rtt) = self.round_trip() {
             stream.set_rtt(rtt);
         }

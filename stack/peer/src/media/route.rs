@@ -86,7 +86,11 @@ impl Router {
     }
 
     /// Where the packet belongs; makes or changes the binding of its SSRC when the packet says so.
-    pub(crate) fn route(&mut self, labels: &Labels, transceivers: &[Transceiver]) -> Result<Binding, DropReason> {
+    pub(crate) fn route(
+        &mut self,
+        labels: &Labels,
+        transceivers: &[Transceiver],
+    ) -> Result<Binding, DropReason> {
         let known = self.bindings.get(&labels.ssrc.0).copied();
         if let Some(mid) = labels.mid {
             let by_mid = receiving(transceivers).find(|transceiver| transceiver.mid == Some(mid));
@@ -94,7 +98,9 @@ impl Router {
             return match known {
                 // RFC 9143 §9.2: an older packet does not change what a newer one said.
                 Some(binding) if binding.mid_seq.is_some_and(|seq| seq >= labels.seq) => Ok(binding),
-                Some(binding) if binding.transceiver == transceiver.id && !Self::says_more(&binding, labels) => {
+                Some(binding)
+                    if binding.transceiver == transceiver.id && !Self::says_more(&binding, labels) =>
+                {
                     let binding = Binding { mid_seq: Some(labels.seq), ..binding };
                     self.bindings.insert(labels.ssrc.0, binding);
                     Ok(binding)
@@ -115,7 +121,8 @@ impl Router {
         let mut by_payload_type = receiving(transceivers).filter(|transceiver| {
             let mut codecs = transceiver.negotiated.iter().flat_map(|media| &media.codecs);
             codecs.any(|codec| {
-                codec.payload_type == labels.payload_type || codec.rtx_payload_type == Some(labels.payload_type)
+                codec.payload_type == labels.payload_type
+                    || codec.rtx_payload_type == Some(labels.payload_type)
             })
         });
         match (by_payload_type.next(), by_payload_type.next()) {
@@ -170,7 +177,8 @@ impl Router {
         labels: Option<&Labels>,
     ) -> Option<Role> {
         let media = transceiver.negotiated.as_ref()?;
-        let signalled = media.remote_ssrcs.iter().find(|known| known.ssrc == ssrc).and_then(|known| known.repairs);
+        let signalled =
+            media.remote_ssrcs.iter().find(|known| known.ssrc == ssrc).and_then(|known| known.repairs);
         match (signalled, labels) {
             (Some(primary), _) => Some(Role::Repairs(primary)),
             (None, Some(_)) => self.only_primary(transceiver.id, rid),

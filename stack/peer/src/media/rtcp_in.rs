@@ -37,7 +37,9 @@ impl Media {
                 Packet::Sdes(sdes) => self.on_sdes(&sdes, transceivers),
                 Packet::Bye(bye) => bye.ssrcs().for_each(|ssrc| self.on_bye(now, ssrc, events)),
                 Packet::Nack(nack) => self.on_nack(&nack, &mut lost),
-                Packet::Pli(pli) => self.on_keyframe_request(pli.media, events, |handler| handler.on_pli(now)),
+                Packet::Pli(pli) => {
+                    self.on_keyframe_request(pli.media, events, |handler| handler.on_pli(now))
+                }
                 Packet::Fir(fir) => {
                     for entry in fir.entries() {
                         self.on_keyframe_request(entry.ssrc, events, |handler| {
@@ -81,7 +83,9 @@ impl Media {
         let wall = self.epoch.ntp_at(now);
         let mut rtt = None;
         for block in blocks {
-            let Some(stream) = self.outbound.iter_mut().find(|stream| stream.ssrc == block.ssrc) else { continue };
+            let Some(stream) = self.outbound.iter_mut().find(|stream| stream.ssrc == block.ssrc) else {
+                continue;
+            };
             let sample = stream.round_trip.on_report(wall, &block);
             stream.stats.on_report(&block, stream.clock_rate, sample);
             stream.known_to_peer = true;
@@ -105,7 +109,9 @@ impl Media {
 
     /// RTP-05: the end is told, and the binding stays a while for what was under way.
     fn on_bye(&mut self, now: Instant, ssrc: Ssrc, events: &mut VecDeque<Event>) {
-        let Some(stream) = self.inbound.iter_mut().find(|stream| stream.ssrc == ssrc && stream.ended.is_none()) else {
+        let Some(stream) =
+            self.inbound.iter_mut().find(|stream| stream.ssrc == ssrc && stream.ended.is_none())
+        else {
             return;
         };
         stream.ended = Some(now);

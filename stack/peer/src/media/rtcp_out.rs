@@ -67,7 +67,8 @@ impl Media {
     }
 
     fn write_feedback(&mut self, now: Instant, srtp: &mut OutboundContext, egress: &mut Egress) {
-        let reporter = self.outbound.iter().find(|stream| stream.reported).map_or(self.reporter, |one| one.ssrc);
+        let reporter =
+            self.outbound.iter().find(|stream| stream.reported).map_or(self.reporter, |one| one.ssrc);
         let media = self.inbound.first().map_or(Ssrc(0), |stream| stream.ssrc);
         loop {
             self.feedback.clear();

@@ -101,7 +101,9 @@ impl Media {
         let wall = self.epoch.ntp_at(now);
         let Some(media) = &transceiver.negotiated else { return };
         let Outbound { responder, cache, rtx, stats, rid, .. } = &mut self.outbound[index];
-        let Ok((_, kept)) = responder.resend(now, seq, cache, |kept: &Kept| kept.payload.len()) else { return };
+        let Ok((_, kept)) = responder.resend(now, seq, cache, |kept: &Kept| kept.payload.len()) else {
+            return;
+        };
         let len = kept.payload.len();
         if let Some(sealed) = &kept.sealed {
             if egress.push_sealed(sealed).is_ok() {
@@ -110,7 +112,8 @@ impl Media {
             return;
         }
         let codec = media.codecs.iter().find(|codec| codec.payload_type == kept.header.payload_type);
-        let Some((codec, rtx_payload_type)) = codec.and_then(|codec| Some((codec, codec.rtx_payload_type?))) else {
+        let Some((codec, rtx_payload_type)) = codec.and_then(|codec| Some((codec, codec.rtx_payload_type?)))
+        else {
             return;
         };
         let header = rtx.wrap(&kept.header, rtx_payload_type);
@@ -156,11 +159,17 @@ fn transport_seq(
     now: Instant,
     len: usize,
 ) -> Option<SeqNo> {
-    let negotiated = codec.feedback.transport_cc && media.extensions.id(ExtensionKind::TransportSeq).is_some();
+    let negotiated =
+        codec.feedback.transport_cc && media.extensions.id(ExtensionKind::TransportSeq).is_some();
     negotiated.then(|| history.on_sent(now, (len + OVERHEAD) as u32))
 }
 
-fn clock<'c>(clocks: &'c mut Vec<StreamClock>, stream_id: &str, media_us: i64, wall: NtpTime) -> &'c StreamClock {
+fn clock<'c>(
+    clocks: &'c mut Vec<StreamClock>,
+    stream_id: &str,
+    media_us: i64,
+    wall: NtpTime,
+) -> &'c StreamClock {
     let index = clocks.iter().position(|clock| clock.stream_id == stream_id).unwrap_or_else(|| {
         clocks.push(StreamClock::new(stream_id.to_owned(), media_us, wall));
         clocks.len() - 1

@@ -177,7 +177,8 @@ fn media_line(line: Line<'_>) -> Option<Media> {
         _ => SectionKind::Other,
     };
     let line = At { line: line.number, value: () };
-    let media = Media { line, kind, kind_name: kind_name.into(), port, protocol, formats, ..Media::default() };
+    let media =
+        Media { line, kind, kind_name: kind_name.into(), port, protocol, formats, ..Media::default() };
     let formats_fit = !media.is_rtp() || media.formats.iter().all(is_payload_type);
     (!media.formats.is_empty() && formats_fit).then_some(media)
 }

@@ -2,9 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::model::{
-    FingerprintLine, Media, Sdp, Setup, Simulcast, SimulcastRid, TransportAttributes,
-};
+use super::model::{FingerprintLine, Media, Sdp, Setup, Simulcast, SimulcastRid, TransportAttributes};
 
 impl Display for Sdp {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use tombolo::net::{Epoch, FiveTuple, RtpTime, Seed, SeqNo, Transmit};
 use tombolo::sdp::{Direction, SessionDescription};
 use tombolo::{
-    Codec, Config, ConfigBuilder, ConnectionState, Event, MediaKind, OutgoingPacket, PeerConnection, ReceivedPacket,
-    TransceiverId, TransceiverInit,
+    Codec, Config, ConfigBuilder, ConnectionState, Event, MediaKind, OutgoingPacket, PeerConnection,
+    ReceivedPacket, TransceiverId, TransceiverInit,
 };
 use tombolo_netsim::{Machine, Pair};
 
@@ -28,7 +28,8 @@ pub(crate) fn certificate(seed: u64) -> tombolo::dtls::Certificate {
     let not_before = UNIX_EPOCH + Duration::from_secs(1_790_000_000);
     let not_after = not_before + Duration::from_secs(30 * 86_400);
     let provider = tombolo::crypto::rust_crypto::provider();
-    tombolo::dtls::Certificate::self_signed(&provider, &Seed::from_number(seed), not_before, not_after).unwrap()
+    tombolo::dtls::Certificate::self_signed(&provider, &Seed::from_number(seed), not_before, not_after)
+        .unwrap()
 }
 
 pub(crate) fn config(seed: u64) -> ConfigBuilder {
