@@ -134,6 +134,12 @@ impl Connection {
         self.path = Some(path);
     }
 
+    /// Tells the round-trip time of the path, where it is known (ICE measures it): a flight is first repeated after
+    /// one and a half of it, if that is longer than the configured time.
+    pub fn set_round_trip_time(&mut self, rtt: Duration) {
+        self.flight.set_round_trip_time(rtt);
+    }
+
     /// Tells which certificates the peer may have, as they were signalled. They may come before, during or after the
     /// handshake; without them nothing is exported or delivered. A later call replaces the earlier fingerprints, and
     /// a certificate that does not match them ends the connection at any time.

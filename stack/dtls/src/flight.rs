@@ -52,6 +52,7 @@ pub(crate) struct Flight {
     /// Timeouts since the peer last made progress.
     losses: u32,
     last_sent: Option<Instant>,
+    rtt: Duration,
 }
 
 impl Flight {
@@ -67,6 +68,7 @@ impl Flight {
             deadline: None,
             losses: 0,
             last_sent: None,
+            rtt: Duration::ZERO,
         }
     }
 
@@ -96,10 +98,10 @@ impl Flight {
     }
 
     /// Ends the preparation. A flight that ends the handshake has no answer and is repeated only on demand.
-    pub(crate) const fn launch(&mut self, awaits_answer: bool) {
+    pub(crate) fn launch(&mut self, awaits_answer: bool) {
         self.cursor = Some((0, 0));
         self.awaits_answer = awaits_answer;
-        self.timeout = self.settings.initial;
+        self.timeout = self.first_timeout();
         self.losses = 0;
     }
 
@@ -123,6 +125,17 @@ impl Flight {
     /// The peer has sent something that this flight did not see yet: the path works.
     pub(crate) const fn progress(&mut self) {
         self.losses = 0;
+    }
+
+    /// Sets the round-trip time of the path. A flight that is under way keeps its deadline.
+    pub(crate) fn set_round_trip_time(&mut self, rtt: Duration) {
+        self.rtt = rtt;
+        self.timeout = self.timeout.max(self.first_timeout());
+    }
+
+    /// An answer takes one round trip and the time of some signatures.
+    fn first_timeout(&self) -> Duration {
+        self.settings.initial.max(self.rtt * 3 / 2).min(self.settings.max)
     }
 
     /// The handshake is over: no more timeouts.

@@ -116,8 +116,8 @@ pub(crate) enum Inserted {
     Old,
     /// It does not fit the bounds.
     Full,
-    /// It contradicts the fragments that are here.
-    Inconsistent,
+    /// It contradicts the fragments that were here, and they were dropped for it.
+    Replaced,
 }
 
 /// A message of which parts are here.
@@ -198,7 +198,10 @@ impl Reassembler {
             pieces: Vec::new(),
         });
         if (partial.msg_type, partial.epoch, partial.length) != (fragment.msg_type, epoch, fragment.length) {
-            return Inserted::Inconsistent;
+            // One of the two is junk, and nothing tells which. The genuine one is repeated, so the last one wins.
+            self.drop_partial(ahead);
+            self.insert(epoch, fragment);
+            return Inserted::Replaced;
         }
         if fragment.length > 0 && !partial.add(fragment.offset, fragment.bytes) {
             return Inserted::Full;
@@ -298,17 +301,22 @@ mod tests {
     }
 
     #[test]
-    fn contradictions_are_refused() {
-        let mut reassembler = Reassembler::default();
-        assert_eq!(reassembler.insert(0, fragment(0, 10, 0, b"01")), Inserted::Kept);
-        assert_eq!(reassembler.insert(0, fragment(0, 11, 2, b"23")), Inserted::Inconsistent);
-        assert_eq!(reassembler.insert(1, fragment(0, 10, 2, b"23")), Inserted::Inconsistent);
-        let mut other_type = fragment(0, 10, 2, b"23");
+    fn contradicting_fragments_are_never_joined_and_the_last_one_wins() {
+        let mut other_type = fragment(0, 10, 2, b"23456789");
         other_type.msg_type = HandshakeType::FINISHED;
-        assert_eq!(reassembler.insert(0, other_type), Inserted::Inconsistent);
-        assert_eq!(reassembler.insert(0, fragment(0, 10, 2, b"23456789")), Inserted::Kept);
-        assert_eq!(reassembler.pop().unwrap().body, b"0123456789");
-        assert_eq!(reassembler.insert(0, fragment(0, 10, 0, b"01")), Inserted::Old);
+        let contradictions =
+            [(0, fragment(0, 11, 2, b"234567890")), (1, fragment(0, 10, 2, b"23456789")), (0, other_type)];
+        for (epoch, junk) in contradictions {
+            let mut reassembler = Reassembler::default();
+            assert_eq!(reassembler.insert(0, fragment(0, 10, 0, b"01")), Inserted::Kept);
+            assert_eq!(reassembler.insert(epoch, junk), Inserted::Replaced);
+            assert_eq!(reassembler.pop(), None, "{junk:?}");
+            assert_eq!(reassembler.insert(0, fragment(0, 10, 0, b"01")), Inserted::Replaced);
+            assert_eq!(reassembler.insert(0, fragment(0, 10, 2, b"23456789")), Inserted::Kept);
+            assert_eq!(reassembler.pop().unwrap().body, b"0123456789");
+            assert_eq!(reassembler.insert(0, fragment(0, 10, 0, b"01")), Inserted::Old);
+            assert_eq!(reassembler.buffered, 0);
+        }
     }
 
     /// CVE-2022-29190: empty fragments neither loop nor finish a message; an empty message is whole at once.

@@ -133,9 +133,12 @@ impl Connection {
             }
             match self.reassembler.insert(epoch, fragment) {
                 Inserted::Kept => self.process_messages(now),
+                Inserted::Replaced => {
+                    self.stats.count_drop(DropReason::OutOfPlace);
+                    self.process_messages(now);
+                }
                 Inserted::Old => self.handle_repetition(now, fragment),
                 Inserted::Full => self.stats.count_drop(DropReason::BufferFull),
-                Inserted::Inconsistent => self.stats.count_drop(DropReason::OutOfPlace),
             }
             if !matches!(self.state, State::Handshaking(_)) {
                 return;
@@ -224,5 +227,131 @@ impl Connection {
             }
             self.handle_protected(now, header, &mut body);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::sync::Arc;
+
+    use tombolo_crypto::HashAlgorithm;
+    use tombolo_net::Seed;
+
+    use super::*;
+    use crate::certificate::tests::certificate;
+    use crate::config::Config;
+
+    /// Some instant: time does not pass here.
+    #[expect(clippy::disallowed_methods, reason = "a starting point for a clock that stands still")]
+    fn now() -> Instant {
+        Instant::now()
+    }
+
+    fn path() -> FiveTuple {
+        let address: SocketAddr = ([192, 0, 2, 1], 1).into();
+        FiveTuple::udp(address, address)
+    }
+
+    fn carry(from: &mut Connection, to: &mut Connection, now: Instant) -> usize {
+        let mut count = 0;
+        let mut datagram = Vec::new();
+        while from.poll_transmit(now, &mut datagram).is_some() {
+            to.handle_datagram(now, path(), &mut datagram);
+            datagram.clear();
+            count += 1;
+        }
+        count
+    }
+
+    fn connected(now: Instant) -> [Connection; 2] {
+        let peer = |role, own, other| {
+            let config = Config::builder(certificate(own)).build().unwrap();
+            let mut connection = Connection::new(Arc::new(config), role, &Seed::from_number(own), now);
+            connection.set_path(path());
+            let fingerprint = certificate(other).fingerprint(HashAlgorithm::Sha256).unwrap();
+            connection.set_remote_fingerprints(now, vec![fingerprint]);
+            connection
+        };
+        let mut peers = [peer(Role::Client, 1, 2), peer(Role::Server, 2, 1)];
+        for _ in 0..2 {
+            let [client, server] = &mut peers;
+            carry(client, server, now);
+            carry(server, client, now);
+        }
+        for peer in &mut peers {
+            assert!(matches!(peer.poll_event(), Some(Event::Connected { .. })));
+        }
+        peers
+    }
+
+    /// Sends a record of epoch 1 that no connection would send of itself.
+    fn send(from: &mut Connection, content_type: ContentType, content: &[u8]) {
+        let records = &mut from.records;
+        from.outgoing.push(|out| assert!(records.write(1, content_type, &[content], out)));
+    }
+
+    fn message(msg_type: HandshakeType, body: &[u8]) -> Vec<u8> {
+        let fragment = Fragment { msg_type, length: body.len(), message_seq: 0, offset: 0, bytes: body };
+        [&fragment.header(), body].concat()
+    }
+
+    /// DTLS-10: HelloRequest and an inner ClientHello get a warning, no_renegotiation, and nothing else happens.
+    #[test]
+    fn renegotiation_is_refused() {
+        let now = now();
+        for (asking, msg_type) in [(1, HandshakeType::HELLO_REQUEST), (0, HandshakeType::CLIENT_HELLO)] {
+            let mut peers = connected(now);
+            let [one, other] = &mut peers;
+            let (asking, asked) = if asking == 0 { (one, other) } else { (other, one) };
+            send(asking, ContentType::HANDSHAKE, &message(msg_type, &[]));
+            carry(asking, asked, now);
+            let mut answer = Vec::new();
+            assert!(asked.poll_transmit(now, &mut answer).is_some());
+            let (header, body, _) = Header::split(&mut answer).unwrap();
+            assert_eq!((header.epoch, header.content_type), (1, ContentType::ALERT));
+            let content = asking.records.open(header, body).unwrap();
+            assert_eq!(Alert::decode(content), Ok(Alert::warning(AlertDescription::NO_RENEGOTIATION)));
+            assert!(asked.poll_transmit(now, &mut answer).is_none(), "one answer");
+            for peer in &mut peers {
+                peer.write(now, b"still here").unwrap();
+            }
+            let [client, server] = &mut peers;
+            carry(client, server, now);
+            carry(server, client, now);
+            for peer in &mut peers {
+                assert_eq!(peer.poll_event(), Some(Event::ApplicationData(b"still here".to_vec())));
+                assert_eq!(peer.poll_event(), None);
+            }
+        }
+    }
+
+    #[test]
+    fn other_authenticated_records_after_the_handshake() {
+        let now = now();
+        let [mut client, mut server] = connected(now);
+        let harmless: [(ContentType, Vec<u8>); 6] = [
+            (ContentType::ALERT, vec![1, 90]),
+            (ContentType::ALERT, vec![2]),
+            (ContentType::HANDSHAKE, message(HandshakeType::CERTIFICATE, b"?")),
+            (ContentType::HANDSHAKE, b"?".to_vec()),
+            (ContentType::CHANGE_CIPHER_SPEC, vec![1]),
+            (ContentType(24), b"heartbeat".to_vec()),
+        ];
+        for (content_type, content) in harmless {
+            send(&mut client, content_type, &content);
+            assert_eq!(carry(&mut client, &mut server, now), 1);
+            assert_eq!(server.poll_event(), None, "{content_type:?} {content:?}");
+            assert_eq!(carry(&mut server, &mut client, now), 0);
+        }
+        send(&mut client, ContentType::ALERT, &[2, 80]);
+        carry(&mut client, &mut server, now);
+        let told = FailReason::PeerAlert(AlertDescription::INTERNAL_ERROR);
+        assert_eq!(server.poll_event(), Some(Event::Failed(told)));
+        assert_eq!(carry(&mut server, &mut client, now), 0, "an alert is not answered with one");
+        send(&mut client, ContentType::APPLICATION_DATA, b"late");
+        carry(&mut client, &mut server, now);
+        assert_eq!(server.poll_event(), None);
+        assert_eq!(server.stats().dropped(DropReason::Closed), 1);
     }
 }

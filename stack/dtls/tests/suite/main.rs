@@ -1,4 +1,10 @@
 //! Two connections on a simulated network.
 
+mod attacks;
+mod browser;
 mod handshake;
+mod identity;
+mod network;
 mod peer;
+mod tampering;
+mod wire;

@@ -41,11 +41,13 @@ impl Peer {
     }
 
     pub(crate) fn received(&self) -> Vec<&[u8]> {
-        let data = |event| match event {
-            &Event::ApplicationData(ref data) => Some(&data[..]),
-            _ => None,
-        };
-        self.events.iter().filter_map(data).collect()
+        let mut received = Vec::new();
+        for event in &self.events {
+            if let Event::ApplicationData(data) = event {
+                received.push(&data[..]);
+            }
+        }
+        received
     }
 
     fn collect(&mut self) {
@@ -86,7 +88,8 @@ pub(crate) fn path(role: Role) -> FiveTuple {
 pub(crate) fn certificate(provider: &CryptoProvider, seed: u64) -> Certificate {
     let day = Duration::from_secs(86400);
     let start = SystemTime::UNIX_EPOCH + day * 20_000;
-    Certificate::self_signed(provider, &Seed::from_number(seed), start, start + day * 30).unwrap()
+    Certificate::self_signed(provider, &Seed::from_number(seed), start, start + day * 30)
+        .expect("certificate")
 }
 
 /// A configuration with the deterministic provider.
@@ -103,7 +106,8 @@ pub(crate) fn strangers(client: Config, server: Config, seed: u64) -> Pair<Peer,
 
 /// A client (A) and a server (B) with each other's fingerprints.
 pub(crate) fn pair_of(client: Config, server: Config, seed: u64) -> Pair<Peer, Peer> {
-    let fingerprint = |config: &Config| config.certificate().fingerprint(HashAlgorithm::Sha256).unwrap();
+    let fingerprint =
+        |config: &Config| config.certificate().fingerprint(HashAlgorithm::Sha256).expect("SHA-256");
     let (of_client, of_server) = (fingerprint(&client), fingerprint(&server));
     let mut pair = strangers(client, server, seed);
     let now = pair.now();
@@ -114,7 +118,8 @@ pub(crate) fn pair_of(client: Config, server: Config, seed: u64) -> Pair<Peer, P
 
 /// The same with default settings.
 pub(crate) fn pair(seed: u64) -> Pair<Peer, Peer> {
-    pair_of(config(100).build().unwrap(), config(200).build().unwrap(), seed)
+    let build = |seed| config(seed).build().expect("defaults");
+    pair_of(build(100), build(200), seed)
 }
 
 /// Runs until both sides are connected with matching keys.
@@ -135,8 +140,8 @@ pub(crate) fn connect(pair: &mut Pair<Peer, Peer>) {
 /// Sends a message each way and checks that it arrives.
 pub(crate) fn talk(pair: &mut Pair<Peer, Peer>) {
     let now = pair.now();
-    pair.a.connection.write(now, b"from the client").unwrap();
-    pair.b.connection.write(now, b"from the server").unwrap();
+    pair.a.connection.write(now, b"from the client").expect("write");
+    pair.b.connection.write(now, b"from the server").expect("write");
     let arrived = pair.run_until(|a, b| {
         a.received().contains(&&b"from the server"[..]) && b.received().contains(&&b"from the client"[..])
     });
