@@ -3,5 +3,6 @@
 pub mod config;
 pub mod core;
 pub mod hub;
+pub mod moq;
 pub mod port;
 pub mod rtc;

@@ -82,6 +82,8 @@ pub enum Command {
         participant: ParticipantId,
         /// What.
         track: FrameTrack,
+        /// As in [`Command::SetCanRequestKeyframe`].
+        can_request_keyframe: bool,
         /// Where the answer goes.
         reply: oneshot::Sender<Result<TrackId, PublishError>>,
     },
@@ -98,6 +100,21 @@ pub enum Command {
         layer: usize,
         /// The frame.
         frame: Frame,
+    },
+    /// Frames of the layer are missing: what follows makes sense from the next keyframe on.
+    PushGap {
+        /// Which track.
+        track: TrackId,
+        /// Which of its layers.
+        layer: usize,
+    },
+    /// Whether the publisher of a track listens to [`Demand::Keyframe`]. Where it does not, its newest group is
+    /// kept for those who join.
+    SetCanRequestKeyframe {
+        /// Which track.
+        track: TrackId,
+        /// Whether.
+        can: bool,
     },
     /// Starts to deliver a track's layer in the form of frames, from a keyframe on.
     Subscribe {
@@ -138,7 +155,7 @@ pub struct Joined {
     pub participant: ParticipantId,
     /// The name in the channel.
     pub name: Name,
-    /// Everybody else in the channel, and what they publish.
+    /// Everybody in the channel, the participant included, and what they publish.
     pub roster: watch::Receiver<Roster>,
     /// What the participant is asked to do as a publisher.
     pub demands: mpsc::Receiver<Demand>,
