@@ -1,11 +1,13 @@
 //! The media task as other tasks see it.
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tombolo_signaling::message::TransportKind;
 use tombolo_signaling::name::Name;
 
+use crate::core::Stats;
+
 use super::messages::{
-    Command, Frame, FrameTrack, JoinError, Joined, ParticipantId, PublishError, SubscribeError, Subscribed,
+    Command, Frame, FrameTrack, JoinError, Joined, ParticipantId, PublishError, Roster, SubscribeError, Subscribed,
     SubscriptionId, TrackId,
 };
 
@@ -105,6 +107,27 @@ impl Handle {
     pub async fn resync(&self, subscription: SubscriptionId) {
         // A stopped media task has no subscriptions.
         let _ = self.commands.send(Command::Resync { subscription }).await;
+    }
+
+    /// Watches who is in a channel, without being in it; `None` when the gateway is stopping.
+    pub async fn observe(&self, channel: Name) -> Option<watch::Receiver<Roster>> {
+        self.ask(|reply| Command::Observe { channel, reply }).await
+    }
+
+    /// Counts; `None` when the gateway is stopping.
+    pub async fn stats(&self) -> Option<Stats> {
+        self.ask(|reply| Command::Stats { reply }).await
+    }
+
+    /// Ends the media task: every peer is told, everybody leaves.
+    pub async fn stop(&self) {
+        // Where it has stopped before, nothing is left to do.
+        let _ = self.ask(|done| Command::Stop { done }).await;
+    }
+
+    /// Sends any command; `false` when the media task has stopped.
+    pub async fn send(&self, command: Command) -> bool {
+        self.commands.send(command).await.is_ok()
     }
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {

@@ -12,50 +12,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tombolo_signaling::message::{CodecName, MediaKind, TransportKind};
 use tombolo_signaling::name::Name;
 
+use crate::core::Stats;
+pub use crate::core::{LayerInfo, Member, MemberTrack, ParticipantId, SubscriptionId, TrackId};
+
 use crate::rtc::command::RtcCommand;
 
-/// A participant's number, unique while the gateway runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ParticipantId(pub u64);
-
-/// A track's number, unique while the gateway runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TrackId(pub u64);
-
-/// A subscription's number, unique while the gateway runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SubscriptionId(pub u64);
-
 /// The members of a channel and what they publish, oldest first.
-pub type Roster = Arc<Vec<Member>>;
-
-/// A member of a channel.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// Who.
-    pub participant: ParticipantId,
-    /// The name, unique in the channel.
-    pub name: Name,
-    /// How the member is connected.
-    pub transport: TransportKind,
-    /// What the member publishes, oldest first.
-    pub tracks: Vec<MemberTrack>,
-}
-
-/// What a member publishes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MemberTrack {
-    /// Which.
-    pub track: TrackId,
-    /// What the publisher calls it.
-    pub label: String,
-    /// Sound or picture.
-    pub kind: MediaKind,
-    /// How it is encoded.
-    pub codec: CodecName,
-    /// Its layers, lowest bit rate first; never empty.
-    pub layers: Vec<LayerInfo>,
-}
+pub type Roster = Arc<Vec<Arc<Member>>>;
 
 /// What a task asks of the media task.
 #[derive(Debug)]
@@ -141,6 +104,16 @@ pub enum Command {
         /// Where the answer goes.
         reply: oneshot::Sender<watch::Receiver<Roster>>,
     },
+    /// Counts.
+    Stats {
+        /// Where the answer goes.
+        reply: oneshot::Sender<Stats>,
+    },
+    /// Ends everything, and the media task.
+    Stop {
+        /// Told when the last packets have left.
+        done: oneshot::Sender<()>,
+    },
     /// Gives up what is queued of a subscription: it goes on with the next keyframe, which is asked for.
     Resync {
         /// Which.
@@ -193,17 +166,6 @@ pub struct FrameTrack {
     pub codec: CodecName,
     /// Its layers, lowest bit rate first; never empty.
     pub layers: Vec<LayerInfo>,
-}
-
-/// One layer of a track: an encoding of the same source.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LayerInfo {
-    /// The name of the layer: a `rid` on the RTP side.
-    pub name: String,
-    /// Width in pixels, where known.
-    pub width: Option<u32>,
-    /// Height in pixels, where known.
-    pub height: Option<u32>,
 }
 
 /// One encoded picture, or one packet of sound.

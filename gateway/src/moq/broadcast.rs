@@ -30,7 +30,7 @@ pub(super) struct Source {
     /// Who watches.
     pub(super) viewer: ParticipantId,
     /// Who is watched.
-    pub(super) member: watch::Receiver<Member>,
+    pub(super) member: watch::Receiver<Arc<Member>>,
     /// How far the client's connection is behind.
     pub(super) backlog: Arc<Backlog>,
 }

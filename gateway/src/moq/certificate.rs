@@ -158,11 +158,7 @@ impl Certificates {
     /// # Errors
     /// When none can be made; the current one stays and the next call tries again.
     pub fn rotate(&self, now: SystemTime) -> Result<(), CertificateError> {
-        let State::Rotating { rotate_at, .. } = &*self.read() else { return Ok(()) };
-        let late = match now.duration_since(*rotate_at) {
-            Ok(late) => late,
-            Err(_) => return Ok(()),
-        };
+        let Some(late) = self.rotate_at().and_then(|at| now.duration_since(at).ok()) else { return Ok(()) };
         let made = Made::new(now)?;
         // A machine that slept through a whole period has a next one that is about to expire, too.
         let replacement = if late >= ROTATION { Some(Made::new(now)?) } else { None };

@@ -30,6 +30,3 @@ mod watch;
 
 pub use certificate::{CertificateError, CertificateHash, Certificates, ROTATION};
 pub use endpoint::{Config, MoqServer, MoqStats};
-
-#[cfg(test)]
-mod tests;

@@ -74,8 +74,8 @@ impl Request {
 
     /// Reads the path of a SETUP, with or without a leading slash.
     pub(super) fn from_path(path: &str) -> Result<Self, Refusal> {
-        let base = Url::parse("moqt://gateway/").map_err(|_| Refusal::NoChannel)?;
-        let url = base.join(&format!("/{}", path.trim_start_matches('/'))).map_err(|_| Refusal::NoChannel)?;
+        let slash = if path.starts_with('/') { "" } else { "/" };
+        let url = Url::parse(&format!("moqt://gateway{slash}{path}")).map_err(|_| Refusal::NoChannel)?;
         Self::from_url(&url)
     }
 }

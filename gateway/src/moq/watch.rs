@@ -35,15 +35,15 @@ pub(super) async fn run(viewer: Viewer<'_>, mut roster: watch::Receiver<Roster>,
             match shown.get(&member.participant) {
                 Some(shown) => {
                     shown.member.send_if_modified(|known| {
-                        let changed = known != member;
+                        let changed = *known != *member;
                         if changed {
-                            known.clone_from(member);
+                            *known = Arc::clone(member);
                         }
                         changed
                     });
                 }
                 None => {
-                    let (sender, receiver) = watch::channel(member.clone());
+                    let (sender, receiver) = watch::channel(Arc::clone(member));
                     let source = broadcast::Source {
                         hub: viewer.hub.clone(),
                         viewer: own,
@@ -69,7 +69,7 @@ fn publishes(member: &Member) -> bool {
 
 /// A member's broadcast. Dropping it ends the broadcast.
 struct Shown {
-    member: watch::Sender<Member>,
+    member: watch::Sender<Arc<Member>>,
     task: AbortHandle,
 }
 
