@@ -7,8 +7,8 @@ use tombolo_signaling::name::Name;
 use crate::core::Stats;
 
 use super::messages::{
-    Command, Frame, FrameTrack, JoinError, Joined, ParticipantId, PublishError, Roster, SubscribeError, Subscribed,
-    SubscriptionId, TrackId,
+    Command, Frame, FrameTrack, JoinError, Joined, ParticipantId, PublishError, Roster, SubscribeError,
+    Subscribed, SubscriptionId, TrackId,
 };
 
 /// Sends commands to the media task. Cheap to clone.

@@ -129,7 +129,8 @@ impl Broadcast {
             self.write_catalog();
             return;
         }
-        let Some(rendition) = self.renditions.iter().find(|rendition| rendition.name == request.name()).cloned()
+        let Some(rendition) =
+            self.renditions.iter().find(|rendition| rendition.name == request.name()).cloned()
         else {
             return request.reject(moq_net::Error::NotFound);
         };
@@ -222,9 +223,9 @@ impl Broadcast {
         if self.written.as_ref() == Some(&catalog) {
             return;
         }
-        let written = serde_json::to_vec(&catalog)
-            .map_err(|error| error.to_string())
-            .and_then(|json| track.clone().write_frame(Timestamp::now(), json).map_err(|error| error.to_string()));
+        let written = serde_json::to_vec(&catalog).map_err(|error| error.to_string()).and_then(|json| {
+            track.clone().write_frame(Timestamp::now(), json).map_err(|error| error.to_string())
+        });
         match written {
             Ok(()) => self.written = Some(catalog),
             Err(error) => tracing::debug!(error, "catalog not written"),

@@ -116,7 +116,8 @@ impl Catalog {
             .filter_map(|(name, video)| Some((name, video, video.source(name)?)))
             .collect();
         let count = |codec| usable.iter().filter(|(_, _, (c, _))| *c == codec).count();
-        let codec = if count(CodecName::Vp8) > count(CodecName::H264) { CodecName::Vp8 } else { CodecName::H264 };
+        let codec =
+            if count(CodecName::Vp8) > count(CodecName::H264) { CodecName::Vp8 } else { CodecName::H264 };
         let mut layers: Vec<_> = usable.into_iter().filter(|(_, _, (c, _))| *c == codec).collect();
         // Lowest bit rate first; where no bit rate is told, the smallest picture first.
         layers.sort_by(|(_, a, _), (_, b, _)| a.rank().total_cmp(&b.rank()));
@@ -125,12 +126,8 @@ impl Catalog {
             width: video.coded_width,
             height: video.coded_height,
         });
-        let track = FrameTrack {
-            label: "video".to_owned(),
-            kind: MediaKind::Video,
-            codec,
-            layers: infos.collect(),
-        };
+        let track =
+            FrameTrack { label: "video".to_owned(), kind: MediaKind::Video, codec, layers: infos.collect() };
         let sources: Vec<_> = layers.into_iter().map(|(_, _, (_, source))| source).collect();
         (!sources.is_empty()).then_some(Offered { track, sources })
     }
@@ -246,12 +243,8 @@ mod tests {
     #[test]
     fn what_the_gateway_writes_it_reads_back() {
         let video = Video { codec: "vp8".into(), optimize_for_latency: Some(true), ..Video::default() };
-        let audio = Audio {
-            codec: "opus".into(),
-            sample_rate: 48_000,
-            number_of_channels: 2,
-            ..Audio::default()
-        };
+        let audio =
+            Audio { codec: "opus".into(), sample_rate: 48_000, number_of_channels: 2, ..Audio::default() };
         let catalog = Catalog {
             video: Some(Section { renditions: BTreeMap::from([("video".into(), video)]) }),
             audio: Some(Section { renditions: BTreeMap::from([("audio".into(), audio)]) }),

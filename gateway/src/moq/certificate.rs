@@ -109,11 +109,8 @@ impl Certificates {
     /// # Errors
     /// When the operating system has no randomness.
     pub fn self_signed(now: SystemTime) -> Result<Self, CertificateError> {
-        let state = State::Rotating {
-            current: Made::new(now)?,
-            next: Made::new(now)?,
-            rotate_at: now + ROTATION,
-        };
+        let state =
+            State::Rotating { current: Made::new(now)?, next: Made::new(now)?, rotate_at: now + ROTATION };
         Ok(Self { state: Arc::new(RwLock::new(state)) })
     }
 
@@ -122,10 +119,8 @@ impl Certificates {
     /// # Errors
     /// When a file is missing, is no PEM, or the two do not belong together.
     pub fn from_pem_files(chain: &Path, key: &Path) -> Result<Self, CertificateError> {
-        let unreadable = |path: &Path, reason| CertificateError::Unreadable {
-            path: path.display().to_string(),
-            reason,
-        };
+        let unreadable =
+            |path: &Path, reason| CertificateError::Unreadable { path: path.display().to_string(), reason };
         let certificates = CertificateDer::pem_file_iter(chain)
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
             .map_err(|reason| unreadable(chain, reason))?;
@@ -254,8 +249,9 @@ mod tests {
 
     #[test]
     fn files_that_are_missing_or_wrong_are_named() {
-        let error = Certificates::from_pem_files(Path::new("/nonexistent.pem"), Path::new("/nonexistent.key"))
-            .expect_err("no such file");
+        let error =
+            Certificates::from_pem_files(Path::new("/nonexistent.pem"), Path::new("/nonexistent.key"))
+                .expect_err("no such file");
         assert!(error.to_string().contains("/nonexistent.pem"), "{error}");
     }
 }

@@ -64,9 +64,9 @@ impl Control {
 }
 
 fn write(track: &track::Producer, message: &impl Serialize) {
-    let written = serde_json::to_vec(message)
-        .map_err(|error| error.to_string())
-        .and_then(|json| track.clone().write_frame(Timestamp::now(), json).map_err(|error| error.to_string()));
+    let written = serde_json::to_vec(message).map_err(|error| error.to_string()).and_then(|json| {
+        track.clone().write_frame(Timestamp::now(), json).map_err(|error| error.to_string())
+    });
     if let Err(error) = written {
         tracing::debug!(track = track.name(), error, "not told");
     }

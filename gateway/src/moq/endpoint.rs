@@ -142,8 +142,11 @@ fn server_config(certificates: &Certificates) -> io::Result<ServerConfig> {
             .map_err(io::Error::other)?
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(certificates.clone()));
-    tls.alpn_protocols =
-        [web_transport_quinn::ALPN].iter().chain(moq_net::ALPNS).map(|alpn| alpn.as_bytes().to_vec()).collect();
+    tls.alpn_protocols = [web_transport_quinn::ALPN]
+        .iter()
+        .chain(moq_net::ALPNS)
+        .map(|alpn| alpn.as_bytes().to_vec())
+        .collect();
     let crypto = QuicServerConfig::try_from(tls).map_err(io::Error::other)?;
     let mut config = ServerConfig::with_crypto(Arc::new(crypto));
     config.transport_config(Arc::new(transport_config()?));

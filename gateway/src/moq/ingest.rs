@@ -164,17 +164,14 @@ async fn reconcile(
         if published.values().any(|track| track.offered == offered) {
             continue;
         }
-        let (track, guard) = match publisher
-            .hub
-            .publish(publisher.participant, offered.track.clone(), listening)
-            .await
-        {
-            Ok(published) => published,
-            Err(error) => {
-                tracing::info!(%error, name = publisher.name.as_str(), "not published");
-                continue;
-            }
-        };
+        let (track, guard) =
+            match publisher.hub.publish(publisher.participant, offered.track.clone(), listening).await {
+                Ok(published) => published,
+                Err(error) => {
+                    tracing::info!(%error, name = publisher.name.as_str(), "not published");
+                    continue;
+                }
+            };
         let mut wanted = Vec::new();
         let mut readers = Vec::new();
         for (layer, source) in offered.sources.iter().enumerate() {

@@ -152,7 +152,8 @@ impl Writer {
     async fn write(&mut self, track: &track::Producer, frame: &Frame) -> Result<(), moq_net::Error> {
         self.target.learn(frame);
         let payload = container::wrap(frame.media_time_us, &frame.data);
-        let timestamp = Timestamp::from_micros(frame.media_time_us).map_err(|_| moq_net::Error::ProtocolViolation)?;
+        let timestamp =
+            Timestamp::from_micros(frame.media_time_us).map_err(|_| moq_net::Error::ProtocolViolation)?;
         if self.target.kind == MediaKind::Audio {
             self.target.backlog.wrote(payload.len());
             let mut group = self.next_group(track)?;
@@ -221,13 +222,8 @@ struct BacklogState {
 impl Backlog {
     /// The backlog of a connection whose bytes sent so far `sent_bytes` tells.
     pub(super) fn new(now: Instant, sent_bytes: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
-        let state = BacklogState {
-            waiting: 0,
-            sent_before: sent_bytes(),
-            window: 0,
-            since: now,
-            rate_bps: 0,
-        };
+        let state =
+            BacklogState { waiting: 0, sent_before: sent_bytes(), window: 0, since: now, rate_bps: 0 };
         Self { sent_bytes: Box::new(sent_bytes), state: Mutex::new(state) }
     }
 
