@@ -1,8 +1,16 @@
-// Tries the gateway in real browsers: node run.mjs SUITE [--publishers a,b] [--viewers a,b]
+// Tries the gateway in real browsers: node run.mjs SUITE [--publishers a,b] [--viewers a,b] [--seconds n]
 import { Browsers, missing } from "./lib/browsers.mjs";
 
 const SUITES = {
-  matrix: async (browsers, options) => (await import("./suites/matrix.mjs")).matrix(browsers, options),
+  matrix: async (...args) => (await import("./suites/matrix.mjs")).matrix(...args),
+  four: async (...args) => (await import("./suites/four.mjs")).four(...args),
+  "moq-clients": async (...args) => (await import("./suites/moq-clients.mjs")).moqClients(...args),
+  joins: async (...args) => (await import("./suites/joins.mjs")).joins(...args),
+  outage: async (...args) => (await import("./suites/outage.mjs")).outage(...args),
+  idle: async (...args) => (await import("./suites/idle.mjs")).idle(...args),
+  footprint: async (...args) => (await import("./suites/footprint.mjs")).footprint(...args),
+  sync: async (...args) => (await import("./suites/sync.mjs")).sync(...args),
+  page: async (...args) => (await import("./suites/page.mjs")).page(...args),
 };
 
 const [suite, ...rest] = process.argv.slice(2);

@@ -1,11 +1,13 @@
 // People in a channel: pages of the gateway, driven through `window.tombolo`, and encoders.
 import { wait } from "./browsers.mjs";
 import { publishWhip } from "./encoder.mjs";
+import { reroute } from "./relay.mjs";
 
-/** Opens the page of a channel; `via` is another origin, such as a relay's. */
-export async function openPage(browsers, browser, origin, channel, { key, width, height } = {}) {
+/** Opens the page of a channel; with `relay`, everything that the page sends and gets goes through that. */
+export async function openPage(browsers, browser, gateway, channel, { key, width, height, relay } = {}) {
   const { page, close } = await browsers.page(browser, { key, width, height });
-  await page.goto(`${origin}/c/${channel}`, { timeout: 20_000 });
+  if (relay) await reroute(page, gateway.port, relay.port);
+  await page.goto(`${(relay ?? gateway).origin}/c/${channel}`, { timeout: 20_000 });
   await page.waitForFunction("window.tombolo", { timeout: 10_000 });
   return {
     page,
@@ -26,7 +28,7 @@ export const VIEWERS = ["chromium-webrtc", "firefox-webrtc", "chromium-webtransp
 export async function publisher(browsers, kind, gateway, channel, name, options = {}) {
   if (kind === "ffmpeg-whip") return publishWhip(gateway.origin, channel, name);
   const [browser, transport] = kind.split("-");
-  const page = await openPage(browsers, browser, gateway.origin, channel, options);
+  const page = await openPage(browsers, browser, gateway, channel, options);
   try {
     await page.join({ name, mode: "publish", source: "barcode", transport, ...options.join });
   } catch (error) {

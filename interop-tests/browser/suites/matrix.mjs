@@ -67,7 +67,7 @@ async function cell(browsers, gateway, from, viewer, channel, name, direct) {
   const base = { publisher: from, viewer };
   let page;
   try {
-    page = await openPage(browsers, browser, gateway.origin, channel);
+    page = await openPage(browsers, browser, gateway, channel);
     await page.join({ name: "viewer", mode: "watch", transport, expectBarcodes: true });
     const hasSound = await browsers.hasSound(browser);
     const complete = (report) => {
