@@ -57,13 +57,17 @@ pub(crate) const RENEGOTIATION_SCSV: u16 = 0x00ff;
 pub(crate) const GROUPS: [(u16, KeyExchangeGroup); 2] =
     [(29, KeyExchangeGroup::X25519), (23, KeyExchangeGroup::Secp256r1)];
 
-/// The code point of a signature scheme; 0, which is none, for those that DTLS does not use here.
-pub(crate) const fn scheme_id(scheme: SignatureScheme) -> u16 {
-    match scheme {
-        SignatureScheme::EcdsaSecp256r1Sha256 => 0x0403,
-        SignatureScheme::EcdsaSecp384r1Sha384 => 0x0503,
-        SignatureScheme::RsaPkcs1Sha256 => 0x0401,
-        SignatureScheme::Ed25519 => 0x0807,
-        _ => 0,
-    }
+/// The signature schemes that DTLS 1.2 may use here, with their code points.
+///
+/// P-384 is not among them: in TLS 1.2 a scheme names the hash and leaves the curve open, so that a P-384 key signs
+/// with SHA-256 as well, and RFC 8827 §6.5 asks for P-256 alone.
+pub(crate) const SCHEMES: [(u16, SignatureScheme); 3] = [
+    (0x0403, SignatureScheme::EcdsaSecp256r1Sha256),
+    (0x0807, SignatureScheme::Ed25519),
+    (0x0401, SignatureScheme::RsaPkcs1Sha256),
+];
+
+/// The code point of a signature scheme, if it may be used here.
+pub(crate) fn scheme_id(scheme: SignatureScheme) -> Option<u16> {
+    SCHEMES.iter().find(|(_, known)| *known == scheme).map(|(id, _)| *id)
 }

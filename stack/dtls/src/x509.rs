@@ -17,8 +17,6 @@ const EXPLICIT_0: u8 = 0xa0;
 const EC_PUBLIC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
 /// secp256r1, RFC 5480 §2.1.1.1.
 const SECP256R1: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
-/// secp384r1, RFC 5480 §2.1.1.1.
-const SECP384R1: &[u8] = &[0x2b, 0x81, 0x04, 0x00, 0x22];
 /// rsaEncryption, RFC 3279 §2.3.1.
 const RSA_ENCRYPTION: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
 /// id-Ed25519, RFC 8410 §3.
@@ -53,7 +51,6 @@ impl PublicKey {
         let scheme = match element(&mut algorithm, OBJECT_IDENTIFIER)? {
             EC_PUBLIC_KEY => match element(&mut algorithm, OBJECT_IDENTIFIER)? {
                 SECP256R1 => Some(SignatureScheme::EcdsaSecp256r1Sha256),
-                SECP384R1 => Some(SignatureScheme::EcdsaSecp384r1Sha384),
                 _ => None,
             },
             RSA_ENCRYPTION => Some(SignatureScheme::RsaPkcs1Sha256),

@@ -11,7 +11,7 @@ use crate::handshake::{Complete, Context, Handshake, Negotiated};
 use crate::keys::{Secrets, Sender};
 use crate::record::VERSION_1_2;
 use crate::srtp::SrtpProfileId;
-use crate::suite::{CipherSuite, GROUPS, scheme_id};
+use crate::suite::{CipherSuite, GROUPS};
 use crate::x509::PublicKey;
 
 /// The hello is out.
@@ -175,8 +175,7 @@ impl AwaitCertificateRequest {
         message: &Message,
         context: &mut Context<'_>,
     ) -> Result<Handshake, FailReason> {
-        let scheme = scheme_id(context.config.certificate.signer().scheme());
-        if !request.signature_schemes.contains(&scheme) {
+        if !request.signature_schemes.contains(&context.own_scheme()?) {
             return Err(PeerError::SignatureScheme.into());
         }
         context.transcript.add(&message.whole());
@@ -208,7 +207,7 @@ impl AwaitServerHelloDone {
         let signer = certificate.signer();
         let signature = signer.sign(context.transcript.bytes())?;
         let mut verify = Vec::with_capacity(signature.len() + 4);
-        DigitallySigned { scheme: scheme_id(signer.scheme()), signature: &signature }.encode(&mut verify);
+        DigitallySigned { scheme: context.own_scheme()?, signature: &signature }.encode(&mut verify);
         context.send(0, HandshakeType::CERTIFICATE_VERIFY, verify);
         context.send_finished(&secrets, self.negotiated.suite, Sender::Client)?;
         context.launch(true);

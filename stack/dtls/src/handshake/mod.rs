@@ -37,7 +37,7 @@ use crate::identity::PeerIdentity;
 use crate::keys::{Secrets, Sender};
 use crate::record::RecordLayer;
 use crate::srtp::SrtpProfileId;
-use crate::suite::{CipherSuite, scheme_id};
+use crate::suite::{CipherSuite, SCHEMES, scheme_id};
 use crate::transcript::Transcript;
 use crate::x509::PublicKey;
 
@@ -73,7 +73,13 @@ impl Context<'_> {
 
     /// The schemes that we can verify.
     fn signature_schemes(&self) -> Vec<u16> {
-        self.config.provider.verifies.iter().copied().map(scheme_id).collect()
+        let verifies = self.config.provider.verifies;
+        SCHEMES.iter().filter(|(_, scheme)| verifies.contains(scheme)).map(|(id, _)| *id).collect()
+    }
+
+    /// The code point of the scheme that our own key signs with.
+    fn own_scheme(&self) -> Result<u16, PeerError> {
+        scheme_id(self.config.certificate.signer().scheme()).ok_or(PeerError::SignatureScheme)
     }
 
     /// Reads the peer's certificate and holds it against the fingerprints, if they are here.
@@ -96,7 +102,7 @@ impl Context<'_> {
         text: &[u8],
     ) -> Result<(), PeerError> {
         let scheme = key.scheme.ok_or(PeerError::UnsupportedCertificate)?;
-        if scheme_id(scheme) != signed.scheme {
+        if scheme_id(scheme) != Some(signed.scheme) {
             return Err(PeerError::IllegalParameter);
         }
         (self.config.provider.verify)(scheme, &key.bytes, text, signed.signature)

@@ -12,7 +12,7 @@ use crate::handshake::{Complete, Context, Handshake, Negotiated};
 use crate::keys::{Secrets, Sender};
 use crate::record::VERSION_1_2;
 use crate::srtp::SrtpProfileId;
-use crate::suite::{CipherSuite, GROUPS, RENEGOTIATION_SCSV, scheme_id};
+use crate::suite::{CipherSuite, GROUPS, RENEGOTIATION_SCSV};
 use crate::x509::PublicKey;
 
 /// `ClientCertificateType` values.
@@ -96,7 +96,7 @@ fn choose(hello: &ClientHello, context: &Context<'_>) -> Result<Choice, PeerErro
         None => (23, KeyExchangeGroup::Secp256r1),
     };
     let schemes = extensions.signature_schemes.as_ref().ok_or(PeerError::SignatureScheme)?;
-    if !schemes.contains(&scheme_id(scheme)) {
+    if !schemes.contains(&context.own_scheme()?) {
         return Err(PeerError::SignatureScheme);
     }
     let srtp = extensions.use_srtp.as_ref().and_then(|offer| {
@@ -138,7 +138,7 @@ fn sign_params(
     let signer = context.config.certificate.signer();
     let signature = signer.sign(&signed)?;
     let mut out = params;
-    DigitallySigned { scheme: scheme_id(signer.scheme()), signature: &signature }.encode(&mut out);
+    DigitallySigned { scheme: context.own_scheme()?, signature: &signature }.encode(&mut out);
     Ok(out)
 }
 
