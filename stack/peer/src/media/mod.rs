@@ -294,3 +294,6 @@ impl Media {
         SeqNo(self.rng.next_u32() as u16)
     }
 }
+
+#[cfg(test)]
+mod tests;
