@@ -283,14 +283,17 @@ impl Track {
             if to_frames.take_loss() {
                 self.lose_group(cx, index);
             }
-            let Some(frame) = frame else {
-                return;
-            };
             let layer = &mut self.layers[index];
-            let media_us = layer.clock.media_us(cx.clock, cx.now, frame.timestamp);
             let Some(to_frames) = &mut layer.to_frames else {
                 return;
             };
+            let Some(frame) = frame else {
+                if to_frames.give_up(cx.now) {
+                    continue;
+                }
+                return;
+            };
+            let media_us = layer.clock.media_us(cx.clock, cx.now, frame.timestamp);
             let media_time_us = to_frames.tell_time(media_us);
             let frame = MediaFrame { media_time_us, keyframe: frame.keyframe, data: frame.data };
             self.deliver_frame(cx, index, &frame);

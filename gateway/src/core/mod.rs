@@ -14,6 +14,7 @@
 mod channel;
 mod clock;
 mod config;
+mod fan_out;
 mod flow;
 mod ids;
 mod kept_group;
@@ -40,6 +41,7 @@ use tombolo_net::{ExtSeqNo, NtpTime, RtpTime, Seed};
 use tombolo_signaling::name::Name;
 
 pub use config::Config;
+pub use fan_out::FanOut;
 pub use ids::{ParticipantId, SubscriptionId, TrackId};
 pub use media::{Form, MAX_PREFIX_BYTES, MediaFrame, MediaPacket, OutPacket, Prefix};
 pub use output::Output;

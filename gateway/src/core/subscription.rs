@@ -73,6 +73,9 @@ pub struct SubscriptionState {
     pub target: usize,
 }
 
+/// A frame further than this behind the one before it is of a clock that was set back.
+const MAX_BEHIND_US: u64 = 5_000_000;
+
 /// The state of a subscription.
 #[derive(Debug)]
 pub(super) struct Subscription {
@@ -85,7 +88,9 @@ pub(super) struct Subscription {
     pub(super) rewriter: Rewriter,
     pub(super) last_resync: Option<Instant>,
     pub(super) last_burst: Option<Instant>,
-    last_media_us: u64,
+    last_media_us: Option<u64>,
+    /// Where the layer before the current one ended, until the current one is past it.
+    floor_us: Option<u64>,
 }
 
 impl Subscription {
@@ -105,7 +110,8 @@ impl Subscription {
             rewriter,
             last_resync: None,
             last_burst: None,
-            last_media_us: 0,
+            last_media_us: None,
+            floor_us: None,
         }
     }
 
@@ -125,7 +131,8 @@ impl Subscription {
         self.target = target;
         self.current = None;
         self.rewriter.set_rate(rate_hz);
-        self.last_media_us = 0;
+        self.last_media_us = None;
+        self.floor_us = None;
     }
 
     /// Whether the subscriber needs a keyframe of its target layer to go on.
@@ -172,10 +179,16 @@ impl Subscription {
                 return None;
             }
             self.current = Some(layer);
-            // Layers share a clock, but not the instants of their frames.
-            frame.media_time_us = frame.media_time_us.max(self.last_media_us.saturating_add(1));
+            self.floor_us = self.last_media_us;
         }
-        self.last_media_us = frame.media_time_us;
+        // Layers share a clock, but not the instants of their frames: the first ones after a switch may be behind.
+        let behind =
+            |floor: &u64| frame.media_time_us <= *floor && floor - frame.media_time_us < MAX_BEHIND_US;
+        if let Some(floor) = self.floor_us.take().filter(behind) {
+            frame.media_time_us = floor.saturating_add(1);
+            self.floor_us = Some(frame.media_time_us);
+        }
+        self.last_media_us = Some(frame.media_time_us);
         Some(Output::Frame { subscription: self.id, layer, frame })
     }
 }

@@ -63,12 +63,17 @@ impl ToFrames {
         self.last_media_us
     }
 
-    /// Gives up what was waited for long enough. Call [`Self::pop`] until `None` after it.
-    pub(super) fn handle_timeout(&mut self, now: Instant) {
-        self.assembler.handle_timeout(now);
+    /// Gives up what was waited for long enough; `true` when that was something. Call [`Self::pop`] until `None`, and
+    /// this again, for what waited behind it may have waited as long.
+    pub(super) fn give_up(&mut self, now: Instant) -> bool {
+        let due = self.timeout().is_some_and(|due| due <= now);
+        if due {
+            self.assembler.handle_timeout(now);
+        }
+        due
     }
 
-    /// When [`Self::handle_timeout`] is due.
+    /// When [`Self::give_up`] is due.
     pub(super) fn timeout(&self) -> Option<Instant> {
         self.assembler.poll_timeout()
     }

@@ -383,10 +383,7 @@ impl Track {
 
     pub(super) fn handle_timeout(&mut self, cx: &mut Context<'_>) {
         for index in 0..self.layers.len() {
-            if let Some(to_frames) = &mut self.layers[index].to_frames {
-                to_frames.handle_timeout(cx.now);
-                self.deliver_assembled(cx, index);
-            }
+            self.deliver_assembled(cx, index);
         }
         if self.layers.len() > 1 && self.next_choice <= cx.now {
             self.choose_layers(cx);

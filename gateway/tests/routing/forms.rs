@@ -116,6 +116,24 @@ fn every_sound_packet_is_a_group() {
     }
 }
 
+/// H.264 in every form: a byte stream with start codes as frames, whose keyframes begin with their parameter sets.
+#[test]
+fn h264_passes_in_both_forms() {
+    for from in [Form::Packets, Form::Frames] {
+        let mut world = World::new(Config::default());
+        let publisher = world.publish(from, CodecName::H264, 2, true);
+        let viewers: Vec<_> = [(Form::Packets, 0), (Form::Frames, 0), (Form::Packets, 1), (Form::Frames, 1)]
+            .into_iter()
+            .map(|(to, layer)| world.subscribe(publisher, to, LayerChoice::Exact(layer)))
+            .collect();
+        world.run(Duration::from_secs(3));
+        for viewer in viewers {
+            let shown = &world.viewers[&viewer].shown;
+            assert!(shown.len() > 80, "{from:?}: {}", shown.len());
+        }
+    }
+}
+
 /// A slow receiver drops to the next group, which costs the others a keyframe now and then, and nothing else.
 #[test]
 fn a_slow_receiver_changes_only_what_it_gets() {

@@ -103,3 +103,59 @@ fn a_gap_in_frames_waits_for_the_next_keyframe() {
         assert!(took <= 70 * MS, "{to:?}: {took:?}");
     }
 }
+
+/// The leg says that a lost packet will not be retransmitted: nobody waits for it.
+#[test]
+fn word_of_a_loss_ends_the_wait_for_it() {
+    let mut world = World::new(Config::default());
+    let publisher = world.publish(Form::Packets, CodecName::Vp8, 1, true);
+    let viewer = world.subscribe(publisher, Form::Frames, LayerChoice::Highest);
+    world.run(Duration::from_secs(1));
+    let asked = world.publishers[publisher].layers[0].requests;
+    world.publishers[publisher].lose = |seq| seq == 70_100;
+    world.run_until(|world| world.viewers[&viewer].since(world.now - 60 * MS).count() == 0);
+    let track = world.publishers[publisher].track;
+    world.core.push_loss(world.now, track, 0, tombolo_net::ExtSeqNo(70_100));
+    world.drain();
+    assert_eq!(world.publishers[publisher].layers[0].requests, asked + 1);
+    assert_eq!(world.viewers[&viewer].groups_ended, 1);
+}
+
+/// Retransmissions and reorder: late packets find their place in both forms, also those that begin a keyframe.
+#[test]
+fn late_packets_find_their_place() {
+    for to in BOTH {
+        let mut world = World::new(Config::default());
+        let publisher = world.publish(Form::Packets, CodecName::Vp8, 1, true);
+        world.publishers[publisher].gop = Some(17);
+        world.publishers[publisher].delay = |seq| if seq % 3 == 0 { 15 * MS } else { Duration::ZERO };
+        world.run(Duration::from_secs(1));
+        for _ in 0..5 {
+            let viewer = world.subscribe(publisher, to, LayerChoice::Highest);
+            world.run(Duration::from_secs(2));
+            let shown = &world.viewers[&viewer].shown;
+            assert!(shown.len() > 50);
+            let whole = shown.windows(2).all(|pair| pair[1].number == pair[0].number + 1);
+            assert!(whole, "{to:?}");
+            world.unsubscribe(viewer);
+        }
+        assert_eq!(world.core.stats().gaps, 0);
+    }
+}
+
+/// Packets of padding alone leave no hole behind.
+#[test]
+fn padding_is_left_out() {
+    for to in BOTH {
+        let mut world = World::new(Config::default());
+        let publisher = world.publish(Form::Packets, CodecName::Vp8, 1, true);
+        world.publishers[publisher].pads = true;
+        let viewer = world.subscribe(publisher, to, LayerChoice::Highest);
+        world.run(Duration::from_secs(2));
+        assert!(world.viewers[&viewer].shown.len() > 55);
+        let packets = &world.viewers[&viewer].packets;
+        assert!(packets.windows(2).all(|pair| pair[1].seq == pair[0].seq.next()));
+        assert!(world.core.stats().padding_in > 50);
+        assert_eq!(world.core.stats().gaps, 0);
+    }
+}

@@ -5,5 +5,6 @@ mod joining;
 mod layers;
 mod loss;
 mod people;
+mod random;
 #[cfg(test)]
 mod world;

@@ -57,6 +57,10 @@ pub(crate) struct Publisher {
     sent: u64,
     /// Called for each packet's sequence number: whether it is lost.
     pub(crate) lose: fn(u64) -> bool,
+    /// Called for each packet's sequence number: how much later than the others it arrives.
+    pub(crate) delay: fn(u64) -> Duration,
+    /// Sends a packet of padding after each frame.
+    pub(crate) pads: bool,
     /// Sends a sender report with each frame, from a wall clock that started with the world.
     pub(crate) reports: bool,
     pub(crate) rtp_offset: u32,
@@ -112,8 +116,8 @@ impl Viewer {
     }
 
     fn show(&mut self, at: Instant, data: &[u8], keyframe: bool, time: i64, capture: Option<Instant>) {
-        let number = u32::from_be_bytes(data[2..6].try_into().unwrap());
-        let shown = Shown { at, mark: data[1], number, keyframe, time, capture };
+        let (mark, number) = read_label(self.codec, data);
+        let shown = Shown { at, mark, number, keyframe, time, capture };
         if let Some(last) = self.shown.last() {
             let follows = last.mark == shown.mark && number == last.number + 1;
             assert!(keyframe || follows, "{shown:?} cannot be decoded after {last:?}");
@@ -129,6 +133,7 @@ impl Viewer {
         let mut payload = Vec::new();
         packet.write_payload(&mut payload);
         let seq = self.unwrapper.unwrap(packet.seq);
+        assert!(!payload.is_empty());
         self.captures.insert(packet.timestamp.0, packet.capture);
         self.assembler.push(AssemblerInput {
             seq,
@@ -252,6 +257,8 @@ impl World {
             in_flight: BTreeMap::new(),
             sent: 0,
             lose: |_| false,
+            delay: |_| Duration::ZERO,
+            pads: false,
             reports: false,
             rtp_offset: 0,
         });
@@ -408,6 +415,12 @@ impl Publisher {
                             sent.push(Sent::Packet(MediaPacket { seq, timestamp, marker, payload }));
                         }
                     }
+                    if self.pads {
+                        let seq = ExtSeqNo(layer.seq);
+                        layer.seq += 1;
+                        let payload = Bytes::new();
+                        sent.push(Sent::Packet(MediaPacket { seq, timestamp, marker: false, payload }));
+                    }
                     if self.reports {
                         let wall = Duration::from_secs(1_700_000_000) + (now - start);
                         sent.push(Sent::Report(NtpTime::from_unix(wall), timestamp));
@@ -419,21 +432,44 @@ impl Publisher {
             }
             for sent in sent {
                 self.sent += 1;
-                self.in_flight.insert((now + self.latency, self.sent), (index, sent));
+                let delay = match &sent {
+                    Sent::Packet(packet) => (self.delay)(packet.seq.0),
+                    _ => Duration::ZERO,
+                };
+                self.in_flight.insert((now + self.latency + delay, self.sent), (index, sent));
             }
         }
     }
 }
 
+/// The bytes by which a viewer knows a frame: its mark and its number, none of them zero, so that H.264 has no start
+/// code in them.
+fn label(mark: u8, number: u32) -> [u8; 5] {
+    let digit = |n: u32| 0x80 | (number >> (7 * n)) as u8;
+    [mark | 0x80, digit(3), digit(2), digit(1), digit(0)]
+}
+
+fn read_label(codec: Codec, data: &[u8]) -> (u8, u32) {
+    let at = match codec {
+        Codec::H264 => 5 + data.windows(4).rposition(|window| window == [0, 0, 0, 1]).unwrap() + 1,
+        _ => 1,
+    };
+    let digits = data[at + 1..at + 5].iter();
+    (data[at] & 0x7f, digits.fold(0, |number, digit| number << 7 | u32::from(digit & 0x7f)))
+}
+
 fn frame(codec: Codec, layer: &Encoding, mark: u8, keyframe: bool) -> Bytes {
-    let mut data = Vec::new();
-    // VP8: the lowest bit says that it is no keyframe. Opus: the first byte says 20 ms.
-    data.push(match codec {
-        Codec::Opus => 31 << 3,
-        _ => u8::from(!keyframe),
-    });
-    data.push(mark);
-    data.extend(layer.number.to_be_bytes());
+    let mut data = match (codec, keyframe) {
+        // 20 ms.
+        (Codec::Opus, _) => vec![31 << 3],
+        (Codec::H264, true) => {
+            vec![0, 0, 0, 1, 0x67, 0x42, 0xe0, 0x1e, 0, 0, 0, 1, 0x68, 0xce, 0, 0, 0, 1, 0x65, 0x88]
+        }
+        (Codec::H264, false) => vec![0, 0, 0, 1, 0x41, 0x9a],
+        // The lowest bit says that it is no keyframe.
+        _ => vec![u8::from(!keyframe)],
+    };
+    data.extend(label(mark, layer.number));
     let big = keyframe && codec != Codec::Opus;
     data.resize(if big { layer.bytes * 8 } else { layer.bytes }, 0x55);
     data.into()
