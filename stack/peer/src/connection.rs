@@ -143,6 +143,7 @@ impl PeerConnection {
         if let Some((remote, setup)) = &agreed.transport {
             self.transport.start(now, remote, *setup);
             self.transport_mid = Some(remote.mid.clone());
+            self.stats.ice_mismatch = remote.mismatch;
             for (mid, candidate) in std::mem::take(&mut self.early) {
                 self.take_candidate(now, mid.as_deref(), candidate);
             }

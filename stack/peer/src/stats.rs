@@ -89,6 +89,9 @@ impl Drops {
 pub struct Stats {
     /// The path that media takes.
     pub path: Option<FiveTuple>,
+    /// Whether the default destination of the peer's last description is none of its candidates (RFC 8839 §4.2.5). It
+    /// fails nothing: addresses are taken from candidates alone.
+    pub ice_mismatch: bool,
     /// The round trip: of connectivity checks where this side sends them, else of RTCP.
     pub round_trip: Option<Duration>,
     /// Datagrams that were sent, of all protocols.

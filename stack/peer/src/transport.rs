@@ -232,11 +232,11 @@ impl Transport {
             self.egress.clear();
             return None;
         }
-        if let Some(transmit) = self.dtls.as_mut().and_then(|dtls| dtls.poll_transmit(now, out)) {
-            return Some(transmit);
+        // Media first: at a close the goodbyes go before close_notify.
+        if let Some((len, path)) = self.egress.pop(out).zip(self.path) {
+            return Some(Transmit::datagram(path, len));
         }
-        let len = self.egress.pop(out)?;
-        Some(Transmit::datagram(self.path?, len))
+        self.dtls.as_mut().and_then(|dtls| dtls.poll_transmit(now, out))
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {

@@ -2,7 +2,7 @@
 
 use tombolo_dtls::Fingerprint;
 
-use crate::sdp::{At, FingerprintLine, Sdp, SdpError, SdpReason, SdpType, Setup, TransportAttributes};
+use crate::sdp::{At, FingerprintLine, Media, Sdp, SdpError, SdpReason, SdpType, Setup, TransportAttributes};
 
 /// What a peer's description says of its end of the transport.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +22,8 @@ pub(crate) struct RemoteTransport {
     pub(crate) tls_id: Option<At<String>>,
     pub(crate) candidates: Vec<String>,
     pub(crate) end_of_candidates: bool,
+    /// Whether the default destination is none of the candidates.
+    pub(crate) mismatch: bool,
 }
 
 impl RemoteTransport {
@@ -65,6 +67,7 @@ impl RemoteTransport {
             tls_id: levels.iter().find_map(|level| level.tls_id.clone()),
             candidates: media.candidates.iter().map(|candidate| candidate.value.clone()).collect(),
             end_of_candidates: media.end_of_candidates,
+            mismatch: has_ice_mismatch(media),
         })
     }
 
@@ -111,4 +114,21 @@ fn fingerprints(levels: &[&TransportAttributes], line: u32) -> Result<(Vec<Finge
 
 fn usable_fingerprint(line: &FingerprintLine) -> Option<Fingerprint> {
     line.to_string().parse().ok()
+}
+
+/// The mismatch that RFC 8839 §4.2.5 asks an answerer to look for: a default destination that is none of the
+/// candidates. The addresses that trickling offers carry are exempt, and so are names.
+fn has_ice_mismatch(media: &Media) -> bool {
+    let Some(address) = media.connection.as_deref().and_then(|text| text.parse::<std::net::IpAddr>().ok())
+    else {
+        return false;
+    };
+    if address.is_unspecified() || media.port == 9 || media.candidates.is_empty() {
+        return false;
+    }
+    let (address, port) = (address.to_string(), media.port.to_string());
+    !media.candidates.iter().any(|candidate| {
+        let mut words = candidate.value.split_whitespace().skip(4);
+        words.next() == Some(&address) && words.next() == Some(&port)
+    })
 }

@@ -14,6 +14,9 @@ const MAX_BYTES: usize = 4 << 20;
 /// From this many bytes that were sent on, the buffer is moved together.
 const COMPACT_BYTES: usize = 256 << 10;
 
+/// The size of the blocks that copies are kept in.
+const COPIES_BYTES: usize = 32 << 10;
+
 /// Sealed datagrams back to back in one buffer, sent in order.
 #[derive(Debug, Default)]
 pub(crate) struct Egress {
@@ -77,6 +80,9 @@ impl Egress {
     /// A copy of the datagram that was queued last.
     pub(crate) fn last(&mut self) -> Bytes {
         let len = self.lengths.back().map_or(0, |&len| len as usize);
+        if self.copies.capacity() < len {
+            self.copies.reserve(COPIES_BYTES.max(len));
+        }
         self.copies.extend_from_slice(&self.bytes[self.bytes.len() - len..]);
         self.copies.split().freeze()
     }

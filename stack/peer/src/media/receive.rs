@@ -15,6 +15,9 @@ use crate::codec::NegotiatedCodec;
 use crate::event::{Event, ReceivedPacket};
 use crate::transceiver::{NegotiatedMedia, Transceiver};
 
+/// The size of the blocks that payloads are kept in.
+const ARENA_BYTES: usize = 32 << 10;
+
 impl Media {
     /// Takes one opened RTP packet.
     pub(crate) fn receive_rtp(
@@ -108,7 +111,10 @@ impl Media {
         if is_keyframe(codec.codec, payload) {
             stream.keyframe.on_keyframe();
         }
-        // Of the arena's blocks each is shared by many packets and freed with the last of them.
+        // A block of the arena is shared by many packets and freed, or used again, after the last of them.
+        if self.payloads.capacity() < payload.len() {
+            self.payloads.reserve(ARENA_BYTES.max(payload.len()));
+        }
         self.payloads.extend_from_slice(payload);
         events.push_back(Event::Rtp(ReceivedPacket {
             transceiver: binding.transceiver,

@@ -3,28 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
 
-use tombolo::net::{Epoch, Seed};
+use tombolo::PeerConnection;
 use tombolo::sdp::{Direction, Media, SdpError, SectionKind, SessionDescription, Setup};
-use tombolo::{Config, PeerConnection};
+
+use crate::peer::{Peer, config};
 
 fn connection() -> PeerConnection {
-    let now = tombolo_netsim::start();
-    let system = UNIX_EPOCH + Duration::from_secs(1_790_000_000);
-    let provider = tombolo::crypto::rust_crypto::provider();
-    let certificate = tombolo::dtls::Certificate::self_signed(
-        &provider,
-        &Seed::from_number(1),
-        system,
-        system + Duration::from_secs(86_400),
-    );
-    let config = Config::builder(certificate.unwrap()).crypto(provider).ice_lite(true).build().unwrap();
-    let epoch = Epoch { instant: now, system };
-    let mut pc = PeerConnection::new(Arc::new(config), &Seed::from_number(2), epoch, now);
-    pc.add_local_candidate(now, "192.0.2.9:4433".parse().unwrap()).unwrap();
-    pc
+    Peer::new(config(2).ice_lite(true), 2).pc
 }
 
 /// The answer, by section: kind, and codecs with their payload types or `-` for a rejected one.

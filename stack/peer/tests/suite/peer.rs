@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -24,7 +24,13 @@ pub(crate) struct Peer {
 /// Two of them on a network.
 pub(crate) type Call = Pair<Peer, Peer>;
 
+/// A certificate for each seed, made once: key generation is slow unoptimised.
 pub(crate) fn certificate(seed: u64) -> tombolo::dtls::Certificate {
+    static MADE: Mutex<BTreeMap<u64, tombolo::dtls::Certificate>> = Mutex::new(BTreeMap::new());
+    MADE.lock().unwrap().entry(seed).or_insert_with(|| make_certificate(seed)).clone()
+}
+
+fn make_certificate(seed: u64) -> tombolo::dtls::Certificate {
     let not_before = UNIX_EPOCH + Duration::from_secs(1_790_000_000);
     let not_after = not_before + Duration::from_secs(30 * 86_400);
     let provider = tombolo::crypto::rust_crypto::provider();

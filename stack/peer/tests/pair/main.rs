@@ -1,4 +1,0 @@
-//! Two connections on a virtual network.
-
-mod call;
-mod peer;

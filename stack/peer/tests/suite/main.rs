@@ -1,0 +1,15 @@
+//! Connections on a simulated network, and descriptions of all kinds. Rows of the conformance list are named by their
+//! ids.
+
+#[cfg(test)]
+mod attacks;
+#[cfg(test)]
+mod call;
+#[cfg(test)]
+mod corpus;
+#[cfg(test)]
+mod jsep;
+#[cfg(test)]
+mod peer;
+#[cfg(test)]
+mod renegotiation;
