@@ -245,6 +245,7 @@ impl Connection {
         if self.role == Role::Client {
             // The server has our last flight, or it could not have ended the handshake.
             self.repeat_trigger = None;
+            self.flight.abandon();
         }
         self.state = State::Unverified(Box::new(complete));
         self.verify_peer();

@@ -40,6 +40,7 @@ enum Item {
 pub(crate) struct Flight {
     settings: Retransmission,
     items: Vec<Item>,
+    epoch: u16,
     next_message_seq: u16,
     /// Bytes of the datagrams that the handshake is cut to.
     mtu: usize,
@@ -60,6 +61,7 @@ impl Flight {
         Self {
             settings,
             items: Vec::new(),
+            epoch: 0,
             next_message_seq: 0,
             mtu,
             cursor: None,
@@ -74,7 +76,7 @@ impl Flight {
 
     /// Forgets the flight before, which the peer has answered, and starts to prepare the next one.
     pub(crate) fn prepare(&mut self) {
-        self.items.clear();
+        self.items = Vec::new();
         self.cursor = None;
         self.deadline = None;
         self.last_sent = None;
@@ -84,6 +86,7 @@ impl Flight {
     pub(crate) fn push(&mut self, epoch: u16, msg_type: HandshakeType, body: Vec<u8>) -> Fragment<'_> {
         let message_seq = self.next_message_seq;
         self.next_message_seq += 1;
+        self.epoch = self.epoch.max(epoch);
         let item = self.items.len();
         self.items.push(Item::Handshake { epoch, msg_type, message_seq, body });
         let bytes = match &self.items[item] {
@@ -105,12 +108,9 @@ impl Flight {
         self.losses = 0;
     }
 
-    /// The epoch that this flight ends in, and that alerts go out in.
-    pub(crate) fn epoch(&self) -> u16 {
-        self.items.iter().fold(0, |highest, item| match item {
-            Item::Handshake { epoch, .. } => highest.max(*epoch),
-            Item::ChangeCipherSpec => highest,
-        })
+    /// The epoch that our last flight ended in, and that alerts go out in.
+    pub(crate) const fn epoch(&self) -> u16 {
+        self.epoch
     }
 
     /// Whether we have sent anything of the handshake.

@@ -1,5 +1,6 @@
 //! Two connections on a simulated network.
 
+mod allocations;
 mod attacks;
 mod browser;
 mod handshake;
