@@ -5,10 +5,12 @@ use std::time::UNIX_EPOCH;
 use tombolo_crypto::CryptoProvider;
 use tombolo_dtls::Certificate;
 use tombolo_net::RtpTime;
-use tombolo_rtp::rtcp::{SdesItem, write_bye, write_sdes};
-use tombolo_rtp::{ExtensionForm, Mid, RtpHeader};
+use tombolo_rtp::rtcp::{SdesItem, write_bye, write_nack, write_sdes};
+use tombolo_rtp::{ExtensionForm, Mid, RtpHeader, RtpPacket};
+use tombolo_srtp::{OutboundContext, Profile};
 
 use super::*;
+use crate::codec::Codec;
 use crate::event::ReceivedPacket;
 use crate::jsep::{Jsep, LocalTransport};
 use crate::sdp::SessionDescription;
@@ -317,6 +319,43 @@ fn empty_repairs_are_dropped() {
         assert_eq!(call.section(&Sent { payload, ..Sent::new(8, RTX, 1) }), None);
     }
     assert_eq!(call.media.inbound.len(), 1);
+}
+
+/// RTX-03: a NACK brings back a packet of ours as a retransmission; one that names the RTX stream brings nothing. Both
+/// streams say goodbye together.
+#[test]
+fn only_original_packets_are_asked_for_and_resent() {
+    let mut call = call();
+    let profile = Profile::Aes128CmHmacSha1_80;
+    let (key, salt) = (vec![1; profile.key_len()], vec![2; profile.salt_len()]);
+    let srtp =
+        &mut OutboundContext::new(&CryptoProvider::default(), profile, &key, &salt, &Default::default())
+            .unwrap();
+    let egress = &mut Egress::default();
+    let video = call.transceivers[1].clone();
+    let mut payload = BytesMut::zeroed(100);
+    payload[0] = 0x10;
+    let packet = OutgoingPacket::new(Codec::Vp8, SeqNo(5), RtpTime(9), true, payload.freeze());
+    call.media.send_rtp(call.now, &video, packet, srtp, egress).unwrap();
+    let sent = |egress: &mut Egress| {
+        let mut datagram = Vec::new();
+        egress.pop(&mut datagram).map(|_| RtpPacket::parse(&datagram).unwrap().header())
+    };
+    let primary = sent(egress).unwrap();
+    assert_eq!((primary.ssrc, primary.seq), (video.encodings()[0].ssrc, SeqNo(5)));
+
+    let rtx = video.encodings()[0].rtx_ssrc;
+    for (media, resent) in [(rtx, false), (Ssrc(77), false), (primary.ssrc, true)] {
+        let mut nack = Vec::new();
+        write_nack(&mut nack, Ssrc(7), media, [SeqNo(5)].into_iter());
+        call.media.receive_rtcp(call.now, &nack, &call.transceivers, Some((srtp, egress)), &mut call.events);
+        let header = sent(egress);
+        assert_eq!(header.map(|header| (header.ssrc, header.payload_type)), resent.then_some((rtx, RTX)));
+    }
+    call.media.close(srtp, egress);
+    assert!(call.media.leaving.is_empty());
+    let mut bye = Vec::new();
+    assert!(egress.pop(&mut bye).is_some(), "a goodbye for both");
 }
 
 /// A crowd of sources is bounded.
