@@ -1,1 +1,7 @@
-//! Measurements of Tombolo beside its peers
+//! Measurements of Tombolo: what a packet costs, and how that compares with its peers.
+//!
+//! - The binary `scenario` runs one of the [`scenarios`] a number of times. `cargo xtask gate` runs it under callgrind and
+//!   compares instructions and allocations with `baseline.csv`.
+//! - The binary `figures` measures time, beside the peers when the feature `peers` is on, and prints a line each.
+
+pub mod scenarios;

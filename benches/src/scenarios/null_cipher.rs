@@ -1,0 +1,37 @@
+//! A provider whose ciphers do nothing: what is left is the cost of the protocol.
+
+use tombolo_crypto::{AeadKey, AuthError, CryptoProvider, CtrKey, MacKey};
+
+struct Null;
+
+impl AeadKey for Null {
+    fn seal_in_place(&self, _nonce: &[u8; 12], _aad: &[u8], _in_out: &mut [u8]) -> [u8; 16] {
+        [0; 16]
+    }
+
+    fn open_in_place(&self, _nonce: &[u8; 12], _aad: &[u8], in_out: &mut [u8]) -> Result<usize, AuthError> {
+        in_out.len().checked_sub(16).ok_or(AuthError)
+    }
+}
+
+impl CtrKey for Null {
+    fn apply_keystream(&self, _iv: &[u8; 16], _in_out: &mut [u8]) {}
+}
+
+impl MacKey for Null {
+    fn sign(&self, _parts: &[&[u8]]) -> [u8; 20] {
+        [0; 20]
+    }
+}
+
+/// The default provider with null ciphers for SRTP.
+#[must_use]
+pub fn null_provider() -> CryptoProvider {
+    CryptoProvider {
+        name: "null",
+        aead: |_, _| Ok(Box::new(Null)),
+        aes_ctr: |_| Ok(Box::new(Null)),
+        hmac_sha1: |_| Box::new(Null),
+        ..CryptoProvider::default()
+    }
+}
