@@ -183,6 +183,9 @@ pub enum CandidateError {
     /// Longer than 1024 bytes, or more than 16 extension attributes.
     #[error("too long")]
     TooLong,
+    /// A control character, which could end the line that the candidate is written into.
+    #[error("control character")]
+    ControlCharacter,
     /// A field is missing.
     #[error("a field is missing")]
     Missing,
@@ -217,10 +220,13 @@ impl FromStr for Candidate {
         if text.len() > MAX_TEXT_BYTES {
             return Err(CandidateError::TooLong);
         }
-        let text = text.trim();
+        let text = text.trim_matches([' ', '\r', '\n']);
         let text = text.strip_prefix("a=").unwrap_or(text);
         let text = text.strip_prefix("candidate:").ok_or(CandidateError::Prefix)?;
-        let mut words = text.split_ascii_whitespace();
+        if text.contains(char::is_control) {
+            return Err(CandidateError::ControlCharacter);
+        }
+        let mut words = text.split(' ').filter(|word| !word.is_empty());
         let mut next = || words.next().ok_or(CandidateError::Missing);
         let foundation = next()?;
         let is_ice_char = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/';
@@ -360,6 +366,7 @@ mod tests {
         for (text, error) in [
             ("", CandidateError::Prefix),
             ("candidate:", CandidateError::Missing),
+            ("candidate:1 1 udp 1 192.0.2.1 1 typ host x y\r\na=z", CandidateError::ControlCharacter),
             ("candidate:1 1 udp 1 192.0.2.1 1 typ", CandidateError::Missing),
             ("candidate:a*b 1 udp 1 192.0.2.1 1 typ host", CandidateError::Foundation),
             ("candidate:1 0 udp 1 192.0.2.1 1 typ host", CandidateError::Component),
