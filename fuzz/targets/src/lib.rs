@@ -1,0 +1,36 @@
+//! The bodies of the fuzz targets: what a peer sends, in any shape.
+//!
+//! Each body takes bytes and panics when something is wrong; the machines among them first turn the bytes into
+//! operations. `fuzz/fuzz_targets/` hands them to libFuzzer, and `cargo test` replays `fuzz/corpus/` through them.
+
+mod dtls;
+mod ice;
+mod rtp;
+mod sdp;
+mod srtp;
+
+pub use dtls::{dtls_handshake, dtls_records};
+pub use ice::{ice_agent, ice_candidate, stun};
+pub use rtp::{h264, opus, rtcp, rtp, vp8};
+pub use sdp::{sdp, sdp_fragment};
+pub use srtp::srtp;
+
+/// The body of a target.
+pub type Body = fn(&[u8]);
+
+/// Every target by its name, which is also that of its file in `fuzz_targets/` and of its corpus.
+pub const TARGETS: [(&str, Body); 13] = [
+    ("dtls_handshake", dtls_handshake),
+    ("dtls_records", dtls_records),
+    ("h264", h264),
+    ("ice_agent", ice_agent),
+    ("ice_candidate", ice_candidate),
+    ("opus", opus),
+    ("rtcp", rtcp),
+    ("rtp", rtp),
+    ("sdp", sdp),
+    ("sdp_fragment", sdp_fragment),
+    ("srtp", srtp),
+    ("stun", stun),
+    ("vp8", vp8),
+];
