@@ -1,7 +1,8 @@
 //! The system packages that tests need, and how they come onto the machine.
 
+use std::env;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::process::{Outcome, output, program, root, run};
@@ -17,14 +18,15 @@ const fn package(name: &'static str, file: &'static str, needed_for: &'static st
     Package { name, file, needed_for }
 }
 
-const PACKAGES: [Package; 9] = [
+const PACKAGES: [Package; 10] = [
     package("chromium", "/usr/bin/chromium", "the browser suites"),
     package("firefox-esr", "/usr/bin/firefox-esr", "the browser suites"),
     package("pulseaudio", "/usr/bin/pulseaudio", "sound in Firefox"),
     package("fonts-dejavu-core", "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf", "the page in a browser"),
-    package("ffmpeg", "/usr/bin/ffmpeg", "the WHIP suite"),
+    package("ffmpeg", "/usr/bin/ffmpeg", "the recordings that the WHIP cells send"),
     package("nodejs", "/usr/bin/node", "the browser client and suites"),
     package("npm", "/usr/bin/npm", "the browser client and suites"),
+    package("python3-venv", "/usr/share/doc/python3-venv", "the encoder of the WHIP cells"),
     package("openssl", "/usr/bin/openssl", "the DTLS peers"),
     package("valgrind", "/usr/bin/valgrind", "the gate"),
 ];
@@ -68,4 +70,23 @@ pub(crate) fn npm_ci(folder: &str) -> Outcome {
     npm.args(["ci", "--no-audit", "--no-fund"]).current_dir(&folder).env("PUPPETEER_SKIP_DOWNLOAD", "1");
     run(npm)?;
     fs::write(&stamp, lock).map_err(|error| format!("{}: {error}", stamp.display()))
+}
+
+/// An FFmpeg that speaks WHIP, which Debian's does not yet: `TOMBOLO_FFMPEG`, else the one that PyPI's imageio-ffmpeg
+/// carries, in an environment of its own. `None`: it cannot be had, and its cells are skipped.
+pub(crate) fn whip_encoder() -> Option<PathBuf> {
+    if let Some(path) = env::var_os("TOMBOLO_FFMPEG") {
+        return Some(path.into());
+    }
+    let environment = root().join("interop-tests/.cache/python");
+    let python = environment.join("bin/python3").into_os_string().into_string().ok()?;
+    let path = ["-c", "import imageio_ffmpeg; print(imageio_ffmpeg.get_ffmpeg_exe())"];
+    if let Ok((told, _)) = output(program(&python, &path)) {
+        return Some(told.trim().into());
+    }
+    let make = ["-m", "venv", environment.to_str()?];
+    let install = ["-m", "pip", "install", "--quiet", "imageio-ffmpeg==0.8.1"];
+    run(program("python3", &make)).and_then(|()| run(program(&python, &install))).ok()?;
+    let (told, _) = output(program(&python, &path)).ok()?;
+    Some(told.trim().into())
 }

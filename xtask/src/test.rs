@@ -12,7 +12,7 @@ pub(crate) fn run() -> Outcome {
     let mut tally = Tally::default();
     rust_tests(&mut tally);
     client_tests(&mut tally);
-    interop::run_suites(None, &mut tally);
+    interop::run_short(&mut tally);
     println!("{tally}");
     if tally.failed == 0 { Ok(()) } else { Err(format!("{} tests failed", tally.failed)) }
 }
