@@ -23,7 +23,7 @@ pub use agent::Agent;
 pub use candidate::{Candidate, CandidateAddress, CandidateError, CandidateKind, CandidateTransport};
 pub use config::{Config, ConfigBuilder, ConfigError};
 pub use credentials::{Credentials, CredentialsError};
-pub use demux::{Demux, Learned, Route};
+pub use demux::{Demux, Learned, RegisterError, Route, UnknownReason};
 pub use error::UseError;
 pub use event::{Event, FailReason, Role, State};
 pub use stats::{DropReason, Stats};
