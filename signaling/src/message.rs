@@ -148,7 +148,7 @@ pub enum ServerMessage {
         fatal: bool,
         /// The number of the line of the session description that is wrong, from 1.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        line: Option<usize>,
+        line: Option<u32>,
         /// The number of the offer that this is about.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         id: Option<u64>,
