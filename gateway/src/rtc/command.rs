@@ -43,10 +43,10 @@ pub enum RtcCommand {
     Candidate {
         /// Which leg.
         leg: LegId,
-        /// The candidate, with or without its `candidate:`.
+        /// The candidate, from `candidate:` on.
         candidate: String,
-        /// The ICE generation it belongs to, where the client says so.
-        ufrag: Option<String>,
+        /// Its media section, where the client says so.
+        mid: Option<String>,
         /// Where the answer goes.
         reply: oneshot::Sender<Result<(), CandidateError>>,
     },
@@ -129,8 +129,8 @@ pub enum OfferError {
     /// The description is malformed or lacks something.
     #[error("{reason}")]
     Malformed {
-        /// The line that is wrong, from 1, where one is.
-        line: Option<usize>,
+        /// The line that is wrong, from 1; 0 when no line is to blame.
+        line: u32,
         /// In words.
         reason: String,
     },
@@ -143,15 +143,12 @@ pub enum OfferError {
 }
 
 /// Why a candidate is not taken.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CandidateError {
     /// It cannot be read.
-    #[error("{0}")]
-    Malformed(String),
-    /// It is of another ICE generation.
-    #[error("the candidate belongs to another ICE generation")]
-    OtherGeneration,
+    #[error("the candidate cannot be read")]
+    Malformed,
     /// The leg has ended.
     #[error("the session has ended")]
     Gone,
