@@ -29,6 +29,15 @@ pub enum Command {
     Serve(Box<ServeArgs>),
 }
 
+impl Command {
+    /// `serve` as the environment has it, for a command line that says nothing.
+    #[must_use]
+    pub fn serve_from_environment() -> Self {
+        let Cli { command } = Cli::parse_from(["tombolo", "serve"]);
+        command.expect("invariant: the command line names one")
+    }
+}
+
 /// The arguments of `serve`.
 #[derive(Debug, Default, Args)]
 pub struct ServeArgs {

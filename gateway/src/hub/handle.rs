@@ -4,7 +4,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tombolo_signaling::message::TransportKind;
 use tombolo_signaling::name::Name;
 
-use crate::core::Stats;
+use crate::metrics::Snapshot;
 
 use super::messages::{
     Command, Frame, FrameTrack, JoinError, Joined, ParticipantId, PublishError, Roster, SubscribeError,
@@ -115,7 +115,7 @@ impl Handle {
     }
 
     /// Counts; `None` when the gateway is stopping.
-    pub async fn stats(&self) -> Option<Stats> {
+    pub async fn stats(&self) -> Option<Snapshot> {
         self.ask(|reply| Command::Stats { reply }).await
     }
 
@@ -130,7 +130,8 @@ impl Handle {
         self.commands.send(command).await.is_ok()
     }
 
-    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
+    /// Asks something and waits for the answer; `None` when the media task has stopped.
+    pub(crate) async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
         let (reply, answer) = oneshot::channel();
         self.commands.send(command(reply)).await.ok()?;
         answer.await.ok()

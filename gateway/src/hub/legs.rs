@@ -6,6 +6,7 @@ use tombolo_net::{Ecn, FiveTuple, Transmit};
 
 use super::Stage;
 use crate::core::Output;
+use crate::rtc;
 use crate::rtc::command::RtcCommand;
 
 /// The WebRTC side of the media task: all peer connections, and the way between them and the core.
@@ -42,6 +43,9 @@ pub trait Legs: Send + 'static {
     /// Appends the next datagram, or run of datagrams, to `out`.
     fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit>;
 
+    /// Counts.
+    fn stats(&self) -> rtc::Stats;
+
     /// Closes all peer connections; what they still send is fetched after this.
     fn stop(&mut self, now: Instant, stage: &mut Stage);
 }
@@ -70,6 +74,10 @@ impl Legs for NoLegs {
 
     fn poll_transmit(&mut self, _: Instant, _: &mut Vec<u8>) -> Option<Transmit> {
         None
+    }
+
+    fn stats(&self) -> rtc::Stats {
+        rtc::Stats::default()
     }
 
     fn stop(&mut self, _: Instant, _: &mut Stage) {}

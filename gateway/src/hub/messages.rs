@@ -12,8 +12,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tombolo_signaling::message::{CodecName, MediaKind, TransportKind};
 use tombolo_signaling::name::Name;
 
-use crate::core::Stats;
 pub use crate::core::{LayerInfo, Member, MemberTrack, ParticipantId, SubscriptionId, TrackId};
+use crate::metrics::Snapshot;
 
 use crate::rtc::command::RtcCommand;
 
@@ -107,7 +107,7 @@ pub enum Command {
     /// Counts.
     Stats {
         /// Where the answer goes.
-        reply: oneshot::Sender<Stats>,
+        reply: oneshot::Sender<Snapshot>,
     },
     /// Ends everything, and the media task.
     Stop {

@@ -10,6 +10,7 @@ use super::messages::{Command, Joined, SubscribeError, Subscribed};
 use super::sinks::Sinks;
 use super::{Legs, Stage};
 use crate::core::{self, Core, Form, LayerChoice, MediaFrame, Subscribe, TrackInfo};
+use crate::metrics::Snapshot;
 use crate::port::{Port, Receiver};
 use tombolo_signaling::message::CodecName;
 
@@ -224,10 +225,14 @@ impl<L: Legs> Hub<L> {
             Command::Resync { subscription } => self.stage.core.resync(now, subscription),
             Command::Rtc(command) => self.legs.handle_command(now, &mut self.stage, command),
             Command::Observe { channel, reply } => drop(reply.send(self.stage.observe(&channel))),
-            Command::Stats { reply } => drop(reply.send(self.stage.core.stats())),
+            Command::Stats { reply } => drop(reply.send(self.snapshot())),
             // Taken before.
             Command::Stop { .. } => {}
         }
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        Snapshot { core: self.stage.core.stats(), rtc: self.legs.stats(), port: self.port.stats() }
     }
 
     fn leave(&mut self, now: Instant, participant: super::messages::ParticipantId) {
