@@ -20,6 +20,12 @@ const MAX_DEVIATION_US: i64 = 5_000_000;
 /// This many sender reports in a row that contradict the clock mean that the publisher's wall clock was set.
 const REPORTS_TO_REANCHOR: u32 = 3;
 
+/// The window over which the quickest frame is looked for.
+const OFFSET_WINDOW: Duration = Duration::from_secs(5);
+
+/// Clocks drift apart by at most one part in this many.
+const DRIFT_FRACTION: u128 = 5000;
+
 /// The clock that all tracks of a participant share.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MediaClock {
@@ -27,13 +33,21 @@ pub(super) struct MediaClock {
     /// A wall-clock time of the publisher and the media time it stands for.
     wall: Option<(NtpTime, i64)>,
     contradictions: u32,
-    /// What to add to the media time of a publisher of frames to get ours.
-    frame_offset_us: Option<i64>,
+    frame_offset: Option<LeastOffset>,
+}
+
+/// What to add to the media time of a publisher of frames to get ours, at least, over the last one to two windows in
+/// which there were frames.
+#[derive(Clone, Copy, Debug)]
+struct LeastOffset {
+    since: Instant,
+    current_us: i64,
+    previous_us: Option<i64>,
 }
 
 impl MediaClock {
     pub(super) fn new(now: Instant) -> Self {
-        Self { origin: now, wall: None, contradictions: 0, frame_offset_us: None }
+        Self { origin: now, wall: None, contradictions: 0, frame_offset: None }
     }
 
     fn now_us(&self, now: Instant) -> i64 {
@@ -51,17 +65,30 @@ impl MediaClock {
     }
 
     /// When a frame that arrives `now` with the publisher's own `media_time_us` was captured: the frame that took the
-    /// least time so far counts as having taken none.
+    /// least time of late counts as having taken none.
     pub(super) fn frame_capture(&mut self, now: Instant, media_time_us: u64) -> Instant {
         // 2⁶² µs are 146,000 years: what is beyond is not a time, and saturates.
         let media_us = i64::try_from(media_time_us).unwrap_or(i64::MAX).min(1 << 62);
-        let offset = self.now_us(now) - media_us;
-        let kept = match self.frame_offset_us {
-            Some(kept) if (kept - offset).abs() <= MAX_DEVIATION_US => kept.min(offset),
-            _ => offset,
-        };
-        self.frame_offset_us = Some(kept);
-        self.instant(media_us + kept)
+        let offset_us = self.now_us(now) - media_us;
+        let window = self.frame_offset.get_or_insert(LeastOffset {
+            since: now,
+            current_us: offset_us,
+            previous_us: None,
+        });
+        let age = now.saturating_duration_since(window.since);
+        if age >= OFFSET_WINDOW {
+            // Clocks drift apart while nothing is told of them.
+            let drift_us = (age.as_micros() / DRIFT_FRACTION) as i64;
+            *window = LeastOffset {
+                since: now,
+                current_us: offset_us,
+                previous_us: Some(window.current_us + drift_us),
+            };
+        }
+        window.current_us = window.current_us.min(offset_us);
+        let least_us =
+            window.previous_us.map_or(window.current_us, |previous| previous.min(window.current_us));
+        self.instant(media_us + least_us)
     }
 }
 
@@ -216,6 +243,35 @@ mod tests {
         let picture = clock.frame_capture(start + 100 * MS, 1_040_000);
         assert_eq!(sound, picture);
         assert_eq!(sound, start + 60 * MS);
-        assert_eq!(clock.frame_capture(start, u64::MAX), start, "no panic, whatever the time");
+    }
+
+    #[test]
+    fn an_old_frame_after_a_pause_is_known_to_be_old() {
+        let start = Instant::now();
+        let mut clock = MediaClock::new(start);
+        let at = |seconds| start + Duration::from_secs(seconds);
+        for second in 0..20 {
+            assert_eq!(clock.frame_capture(at(second), second * 1_000_000), at(second));
+        }
+        let capture = clock.frame_capture(at(60), 22_000_000);
+        let lag = at(60) - capture;
+        assert!(lag > Duration::from_secs(37) && lag <= Duration::from_secs(38), "{lag:?}");
+        // A clock that was set back is believed after a while.
+        for second in 61..75 {
+            clock.frame_capture(at(second), (second - 38) * 1_000_000);
+        }
+        assert_eq!(clock.frame_capture(at(75), 37_000_000), at(75));
+    }
+
+    #[test]
+    fn no_media_time_is_too_much() {
+        let start = Instant::now();
+        for first in [0, u64::MAX] {
+            let mut clock = MediaClock::new(start);
+            for (n, media_time_us) in [first, 0, u64::MAX, 1 << 62, 5].into_iter().enumerate() {
+                let now = start + Duration::from_secs(10) * n as u32;
+                assert!(clock.frame_capture(now, media_time_us) <= now);
+            }
+        }
     }
 }

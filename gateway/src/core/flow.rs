@@ -1,8 +1,11 @@
 //! What flows through a track: packets and frames in, packets and frames out, and the one made of the other.
 
+use std::time::{Duration, Instant};
+
 use rand_core::Rng as _;
 use tombolo_net::{ExtSeqNo, NtpTime, RtpTime};
 
+use super::ids::SubscriptionId;
 use super::kept_group::Bound;
 use super::layer::Arrival;
 use super::media::{Form, MediaFrame, MediaPacket};
@@ -12,6 +15,12 @@ use super::rewrite::LayerPacket;
 use super::to_frames::ToFrames;
 use super::to_packets::ToPackets;
 use super::track::{Context, Track};
+
+/// A frame that is no further behind is as new as there is any.
+const NEWEST_LAG: Duration = Duration::from_millis(50);
+
+/// Frames at shorter distances come in a rush: they were made some time ago.
+const RUSH_DISTANCE: Duration = Duration::from_millis(12);
 
 impl Track {
     // In: packets.
@@ -49,7 +58,7 @@ impl Track {
         let media_us = layer.clock.media_us(cx.clock, cx.now, packet.timestamp);
         let info = PayloadInfo::read(self.codec, &packet.payload);
         let capture = cx.clock.instant(media_us);
-        let mut packet = LayerPacket { packet, info, keyframe: !video, capture };
+        let mut packet = LayerPacket { packet, info, keyframe: !video, capture, live: true };
         if video {
             layer.note_keyframe(cx.config, &mut packet);
             if packet.info.starts_keyframe {
@@ -108,6 +117,7 @@ impl Track {
             return;
         }
         let revived = !layer.is_active(cx.now, cx.config.layer_active);
+        let distance = layer.last_media.map_or(Duration::MAX, |last| cx.now.saturating_duration_since(last));
         layer.broken = false;
         layer.on_media(cx.now, bytes);
         cx.stats.frames_in += 1;
@@ -115,14 +125,33 @@ impl Track {
         if revived {
             self.choose_layers(cx);
         }
-        if video && frame.keyframe {
+        // A publisher that is subscribed to again first sends what it has of its group: nobody starts with that.
+        let capture = cx.clock.frame_capture(cx.now, frame.media_time_us);
+        let lag = cx.now.saturating_duration_since(capture);
+        let live = !video || lag <= cx.config.start_lag;
+        if video && frame.keyframe && live {
             self.on_keyframe(cx, index);
             let layer = &mut self.layers[index];
             layer.budget.set_cost(cx.config, bytes, layer.rate());
         }
-        self.deliver_frame(cx, index, &frame);
-        self.deliver_packetized(cx, index, &frame);
+        self.deliver_frame(cx, index, &frame, live);
+        self.deliver_packetized(cx, index, &frame, capture, live);
+        // What comes at once is sent on at once: up to the newest frame, or to where the rush ends.
+        if video && live && (lag <= NEWEST_LAG || distance >= RUSH_DISTANCE) && !self.can_ask(index) {
+            self.catch_up(cx, index);
+        }
         self.ask_for_keyframes(cx);
+    }
+
+    /// Lets those who wait for a publisher that cannot be asked start with what is kept, now that it ends live.
+    fn catch_up(&mut self, cx: &mut Context<'_>, index: usize) {
+        let waits = |id: &SubscriptionId| {
+            cx.subscriptions.get(id).is_some_and(|sub| sub.target == index && sub.waits() && !sub.resyncs)
+        };
+        let waiting: Vec<_> = self.subscribers().filter(waits).collect();
+        for id in waiting {
+            self.send_kept_group(cx, id);
+        }
     }
 
     /// Frames of a layer were lost on their way in.
@@ -172,12 +201,12 @@ impl Track {
     }
 
     /// Sends a frame to the layer's frame subscribers, and keeps it where frames are kept.
-    fn deliver_frame(&mut self, cx: &mut Context<'_>, index: usize, frame: &MediaFrame) {
+    fn deliver_frame(&mut self, cx: &mut Context<'_>, index: usize, frame: &MediaFrame, live: bool) {
         self.keep_frame(cx, index, frame);
         let mut delivered = false;
         for id in &self.frame_subscribers {
             let subscription = cx.subscriptions.get_mut(id);
-            if let Some(output) = subscription.and_then(|sub| sub.offer_frame(index, frame)) {
+            if let Some(output) = subscription.and_then(|sub| sub.offer_frame(index, frame, live)) {
                 cx.stats.frames_out += 1;
                 cx.stats.bytes_out += frame.data.len() as u64;
                 cx.outputs.push_back(output);
@@ -267,7 +296,7 @@ impl Track {
         let mut packets = Vec::new();
         for frame in layer.kept_frames.items() {
             let capture = cx.clock.frame_capture(cx.now, frame.media_time_us);
-            packets.extend(to_packets.push(frame, capture).into_iter().flatten());
+            packets.extend(to_packets.push(frame, capture, true).into_iter().flatten());
         }
         layer.kept_packets.replace(packets, |packet| packet.packet.payload.len(), &layer.kept_frames);
     }
@@ -296,7 +325,7 @@ impl Track {
             let media_us = layer.clock.media_us(cx.clock, cx.now, frame.timestamp);
             let media_time_us = to_frames.tell_time(media_us);
             let frame = MediaFrame { media_time_us, keyframe: frame.keyframe, data: frame.data };
-            self.deliver_frame(cx, index, &frame);
+            self.deliver_frame(cx, index, &frame, true);
         }
     }
 
@@ -319,13 +348,18 @@ impl Track {
     }
 
     /// Delivers the packets that a frame becomes.
-    fn deliver_packetized(&mut self, cx: &mut Context<'_>, index: usize, frame: &MediaFrame) {
-        // Each frame counts for the clock, whoever wants its packets.
-        let capture = cx.clock.frame_capture(cx.now, frame.media_time_us);
+    fn deliver_packetized(
+        &mut self,
+        cx: &mut Context<'_>,
+        index: usize,
+        frame: &MediaFrame,
+        capture: Instant,
+        live: bool,
+    ) {
         let Some(to_packets) = &mut self.layers[index].to_packets else {
             return;
         };
-        match to_packets.push(frame, capture) {
+        match to_packets.push(frame, capture, live) {
             Ok(packets) => {
                 for packet in packets {
                     self.deliver_packet(cx, index, packet);

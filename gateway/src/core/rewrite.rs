@@ -23,6 +23,8 @@ pub(super) struct LayerPacket {
     /// Whether it belongs to a keyframe.
     pub(super) keyframe: bool,
     pub(super) capture: Instant,
+    /// Whether it is new enough for a joiner to start with it.
+    pub(super) live: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -238,7 +240,7 @@ mod tests {
             marker: true,
             payload,
         };
-        LayerPacket { packet, info, keyframe, capture: start + 33 * MS * u32::from(frame) }
+        LayerPacket { packet, info, keyframe, capture: start + 33 * MS * u32::from(frame), live: true }
     }
 
     fn counters(out: &OutPacket) -> (u16, u8) {

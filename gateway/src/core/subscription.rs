@@ -87,6 +87,8 @@ pub(super) struct Subscription {
     pub(super) current: Option<usize>,
     pub(super) rewriter: Rewriter,
     pub(super) last_resync: Option<Instant>,
+    /// Too slow a moment ago: waits for the next group, and gets none that is kept.
+    pub(super) resyncs: bool,
     pub(super) last_burst: Option<Instant>,
     last_media_us: Option<u64>,
     /// Where the layer before the current one ended, until the current one is past it.
@@ -109,6 +111,7 @@ impl Subscription {
             current: None,
             rewriter,
             last_resync: None,
+            resyncs: false,
             last_burst: None,
             last_media_us: None,
             floor_us: None,
@@ -130,6 +133,7 @@ impl Subscription {
         self.track = Some(track);
         self.target = target;
         self.current = None;
+        self.resyncs = false;
         self.rewriter.set_rate(rate_hz);
         self.last_media_us = None;
         self.floor_us = None;
@@ -156,10 +160,11 @@ impl Subscription {
             }
             return;
         }
-        if self.target != layer || !packet.info.starts_keyframe {
+        if self.target != layer || !packet.info.starts_keyframe || !packet.live {
             return;
         }
         self.current = Some(layer);
+        self.resyncs = false;
         self.rewriter.switch(packet);
         let first = packet.packet.seq;
         // The rest of a keyframe whose first packet came late came before it.
@@ -171,14 +176,15 @@ impl Subscription {
         }
     }
 
-    /// What becomes of a frame of `layer`.
-    pub(super) fn offer_frame(&mut self, layer: usize, frame: &MediaFrame) -> Option<Output> {
+    /// What becomes of a frame of `layer`. `live`: whether it is new enough to start with.
+    pub(super) fn offer_frame(&mut self, layer: usize, frame: &MediaFrame, live: bool) -> Option<Output> {
         let mut frame = frame.clone();
         if self.current != Some(layer) {
-            if self.target != layer || !frame.keyframe {
+            if self.target != layer || !frame.keyframe || !live {
                 return None;
             }
             self.current = Some(layer);
+            self.resyncs = false;
             self.floor_us = self.last_media_us;
         }
         // Layers share a clock, but not the instants of their frames: the first ones after a switch may be behind.

@@ -41,7 +41,7 @@ impl ToPackets {
         }
     }
 
-    /// The packets of a frame that was captured at `capture`.
+    /// The packets of a frame that was captured at `capture`; `live`: whether a joiner may start with it.
     ///
     /// # Errors
     /// See [`PacketizeError`]; the stream goes on without the frame.
@@ -49,6 +49,7 @@ impl ToPackets {
         &mut self,
         frame: &MediaFrame,
         capture: Instant,
+        live: bool,
     ) -> Result<Vec<LayerPacket>, PacketizeError> {
         self.payloads.clear();
         self.packetizer.packetize(&frame.data, self.max_payload_bytes, &mut self.payloads)?;
@@ -71,6 +72,7 @@ impl ToPackets {
             },
             keyframe: frame.keyframe,
             capture,
+            live,
         };
         Ok(self.payloads.drain(..).enumerate().map(packet).collect())
     }
@@ -105,8 +107,9 @@ mod tests {
                 keyframe: true,
                 data: Bytes::from_static(&[31 << 3, 1]),
             };
-            timestamps
-                .extend(to_packets.push(&frame, now).unwrap().iter().map(|packet| packet.packet.timestamp));
+            timestamps.extend(
+                to_packets.push(&frame, now, true).unwrap().iter().map(|packet| packet.packet.timestamp),
+            );
         }
         let distances: Vec<_> = timestamps.windows(2).map(|pair| pair[1].distance_from(pair[0])).collect();
         assert_eq!(distances, [960, 960, 960, 960, 960 + 2880, 960], "only the real hole shows");
@@ -116,7 +119,7 @@ mod tests {
     fn a_frame_becomes_packets_of_one_timestamp_with_the_marker_on_the_last() {
         let mut to_packets = ToPackets::new(Codec::Vp8, 77, 100);
         let frame = MediaFrame { media_time_us: 100_000, keyframe: true, data: Bytes::from(vec![0; 250]) };
-        let packets = to_packets.push(&frame, Instant::now()).unwrap();
+        let packets = to_packets.push(&frame, Instant::now(), true).unwrap();
         assert_eq!(packets.iter().map(|p| p.packet.marker).collect::<Vec<_>>(), [false, false, true]);
         assert_eq!(packets.iter().map(|p| p.info.starts_keyframe).collect::<Vec<_>>(), [true, false, false]);
         assert!(packets.iter().all(|p| p.packet.timestamp == RtpTime(9000)));

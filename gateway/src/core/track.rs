@@ -122,7 +122,7 @@ impl Track {
         self.info.can_request_keyframe && !self.layers[layer].budget.is_deaf()
     }
 
-    fn subscribers(&self) -> impl Iterator<Item = SubscriptionId> {
+    pub(super) fn subscribers(&self) -> impl Iterator<Item = SubscriptionId> {
         self.packet_subscribers.iter().chain(&self.frame_subscribers).copied()
     }
 
@@ -206,6 +206,7 @@ impl Track {
         };
         cx.stats.resyncs += 1;
         subscription.current = None;
+        subscription.resyncs = true;
         let due = match subscription.last_resync {
             Some(granted) if granted > cx.now => granted,
             Some(granted) => (granted + cx.config.resync_interval).max(cx.now),
@@ -268,7 +269,7 @@ impl Track {
     }
 
     /// Sends what is kept since the last keyframe to one subscription. `false` when nothing live is kept.
-    fn send_kept_group(&mut self, cx: &mut Context<'_>, id: SubscriptionId) -> bool {
+    pub(super) fn send_kept_group(&mut self, cx: &mut Context<'_>, id: SubscriptionId) -> bool {
         let Some(subscription) = cx.subscriptions.get_mut(&id) else {
             return false;
         };
@@ -294,7 +295,7 @@ impl Track {
                 let Some(group) = layer.kept_frames.live(*now, config.live_edge) else {
                     return false;
                 };
-                for output in group.iter().filter_map(|frame| subscription.offer_frame(index, frame)) {
+                for output in group.iter().filter_map(|frame| subscription.offer_frame(index, frame, true)) {
                     stats.frames_out += 1;
                     outputs.push_back(output);
                 }

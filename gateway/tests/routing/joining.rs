@@ -226,3 +226,37 @@ fn kept_groups_are_bounded() {
     world.run(Duration::from_secs(1));
     assert!(world.shows(viewer));
 }
+
+/// A publisher that stops sending while nobody watches sends its whole group first when somebody does again. Nobody
+/// is shown that as live: a fresh keyframe comes, or the group is sent on once it ends live.
+#[test]
+fn an_old_group_after_a_pause_is_not_live() {
+    for (to, can_ask) in BOTH.into_iter().flat_map(|to| [(to, true), (to, false)]) {
+        let mut world = World::new(Config::default());
+        let publisher = world.publish(Form::Frames, CodecName::Vp8, 1, can_ask);
+        world.publishers[publisher].on_demand = true;
+        world.publishers[publisher].gop = (!can_ask).then_some(100);
+        world.run(33 * MS * 1080);
+        assert!(!world.publishers[publisher].layers[0].sends, "nobody wants it");
+        let newest = world.newest(publisher, 0);
+        let asked = world.now;
+        let viewer = world.subscribe(publisher, to, LayerChoice::Highest);
+        world.run_until(|world| world.viewers[&viewer].shown.iter().any(|shown| shown.number > newest));
+        let took = world.now - asked;
+        assert!(took <= 100 * MS, "{to:?} {can_ask}: {took:?}");
+        let first = world.viewers[&viewer].shown[0];
+        if can_ask {
+            assert!(first.number > newest, "{to:?}: starts with the fresh keyframe");
+        } else {
+            assert_eq!(first.number % 100, 0);
+            let burst: Vec<_> =
+                world.viewers[&viewer].shown.iter().filter(|shown| shown.number < newest).collect();
+            assert!(burst.iter().all(|shown| shown.at == first.at), "{to:?}: all at once");
+            if to == Form::Packets {
+                assert!(burst.windows(2).all(|pair| pair[1].time - pair[0].time == 1), "squeezed");
+            }
+        }
+        world.run(Duration::from_secs(2));
+        assert_eq!(world.viewers[&viewer].shown.last().unwrap().number, world.newest(publisher, 0));
+    }
+}

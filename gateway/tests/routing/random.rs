@@ -391,7 +391,7 @@ impl Model {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(100))]
+    #![proptest_config(ProptestConfig::with_cases(60))]
 
     #[test]
     fn any_order_of_operations_keeps_the_promises(steps in prop::collection::vec(step(), 1..250)) {

@@ -59,6 +59,9 @@ pub(crate) struct Publisher {
     pub(crate) lose: fn(u64) -> bool,
     /// Called for each packet's sequence number: how much later than the others it arrives.
     pub(crate) delay: fn(u64) -> Duration,
+    /// Sends layers only while they are wanted, and then what there is of the group first, as a MoQ publisher does.
+    pub(crate) on_demand: bool,
+    group: Vec<MediaFrame>,
     /// Sends a packet of padding after each frame.
     pub(crate) pads: bool,
     /// Sends a sender report with each frame, from a wall clock that started with the world.
@@ -259,6 +262,8 @@ impl World {
             lose: |_| false,
             delay: |_| Duration::ZERO,
             pads: false,
+            on_demand: false,
+            group: Vec::new(),
             reports: false,
             rtp_offset: 0,
         });
@@ -366,7 +371,32 @@ impl World {
                         }
                     }
                 }
-                event => self.events.push(event),
+                event => {
+                    self.follow_demand(&event);
+                    self.events.push(event);
+                }
+            }
+        }
+    }
+
+    fn follow_demand(&mut self, event: &Output) {
+        let (track, layer, wanted) = match event {
+            Output::LayerPaused { track, layer } => (*track, *layer, false),
+            Output::LayerResumed { track, layer } => (*track, *layer, true),
+            _ => return,
+        };
+        let found =
+            self.publishers.iter_mut().find(|publisher| publisher.track == track && publisher.on_demand);
+        if let Some(publisher) = found {
+            publisher.layers[layer].sends = wanted;
+            if wanted {
+                for frame in publisher.group.clone() {
+                    publisher.sent += 1;
+                    let key = (self.now, publisher.sent);
+                    publisher.in_flight.insert(key, (layer, Sent::Frame(frame)));
+                }
+            } else {
+                self.core.push_gap(self.now, track, layer);
             }
         }
     }
@@ -397,11 +427,14 @@ impl Publisher {
             let mut sent = Vec::new();
             match self.form {
                 Form::Frames => {
-                    sent.push(Sent::Frame(MediaFrame {
-                        media_time_us: clock_us + 5_000_000,
-                        keyframe,
-                        data,
-                    }));
+                    let frame = MediaFrame { media_time_us: clock_us + 5_000_000, keyframe, data };
+                    if self.on_demand {
+                        if keyframe {
+                            self.group.clear();
+                        }
+                        self.group.push(frame.clone());
+                    }
+                    sent.push(Sent::Frame(frame));
                 }
                 Form::Packets => {
                     let mut payloads = Vec::new();
