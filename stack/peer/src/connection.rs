@@ -458,7 +458,7 @@ impl PeerConnection {
         let mut stats = self.stats.clone();
         self.media.add_stats(&mut stats);
         stats.path = self.transport.path();
-        stats.round_trip = self.transport.round_trip().or_else(|| self.media.round_trip());
+        stats.round_trip = self.media.round_trip().or_else(|| self.transport.round_trip());
         stats
     }
 
@@ -500,7 +500,10 @@ impl PeerConnection {
             _ => ConnectionState::Connecting,
         };
         self.set_state(state);
-        if let (ConnectionState::Connected, Some(rtt)) = (state, self.transport.round_trip()) {
+        // Reports measure more often than consent checks; those fill in until a report has come.
+        if self.media.round_trip().is_none()
+            && let Some(rtt) = self.transport.round_trip()
+        {
             self.media.set_rtt(rtt);
         }
     }

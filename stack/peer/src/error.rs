@@ -25,6 +25,9 @@ pub enum UseError {
     /// The send queue is full: the driver does not drain it.
     #[error("the send queue is full")]
     QueueFull,
+    /// The stream has sent this sequence number before, or one so much later that nobody knows.
+    #[error("the sequence number was used before")]
+    SeqUsed,
     /// The SRTP key has been used up (RFC 3711 §9.2).
     #[error("the key's lifetime is over")]
     KeyExhausted,

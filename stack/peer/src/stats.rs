@@ -92,7 +92,8 @@ pub struct Stats {
     /// Whether the default destination of the peer's last description is none of its candidates (RFC 8839 §4.2.5). It
     /// fails nothing: addresses are taken from candidates alone.
     pub ice_mismatch: bool,
-    /// The round trip: of connectivity checks where this side sends them, else of RTCP.
+    /// The round trip, smoothed: of RTCP reports where this side sends media, else of connectivity checks where it
+    /// sends those.
     pub round_trip: Option<Duration>,
     /// Datagrams that were sent, of all protocols.
     pub datagrams_sent: u64,

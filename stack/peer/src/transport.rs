@@ -205,7 +205,8 @@ impl Transport {
 
     fn make_srtp(&self, keys: &dtls::SrtpKeys) -> Option<Srtp> {
         let profile = Profile::from_dtls_id(keys.profile.0)?;
-        let config = tombolo_srtp::Config::default();
+        // A window must outlive its stream, or what was recorded could be replayed: room for a long call's changes.
+        let config = tombolo_srtp::Config::default().max_sources(1024);
         let crypto = &self.config.crypto;
         let outbound =
             OutboundContext::new(crypto, profile, &keys.local_key, &keys.local_salt, &config).ok()?;

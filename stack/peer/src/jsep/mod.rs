@@ -364,11 +364,8 @@ impl Jsep {
                 Ok(None)
             }
             (SdpType::Offer, Pending::Nothing | Pending::RemoteOffer { .. }) => {
-                let offer = RemoteDescription::read_offer(
-                    &self.config,
-                    description.into_sdp(),
-                    self.remote.as_ref(),
-                )?;
+                let previous = self.remote.as_ref().zip(self.local.as_ref());
+                let offer = RemoteDescription::read_offer(&self.config, description.into_sdp(), previous)?;
                 self.check_role(offer.transport.as_ref())?;
                 self.rollback();
                 self.take_offer(offer);
@@ -406,7 +403,8 @@ impl Jsep {
             let known = known.filter(|&id| {
                 let transceiver = self.transceivers.iter().find(|transceiver| transceiver.id == id);
                 let mid = |transceiver: &Transceiver| transceiver.mid.map(|mid| mid.to_string());
-                transceiver.is_some_and(|one| !one.stopped && mid(one).as_deref() == media.mid_str())
+                // A stopped one stays in its section, which is rejected, until the section gets another mid.
+                transceiver.is_some_and(|one| mid(one).as_deref() == media.mid_str())
             });
             let kind = section::rtp_kind(media).filter(|_| negotiated.is_some());
             sections.push(known.or_else(|| {
@@ -454,13 +452,11 @@ impl Jsep {
 
     /// Both descriptions are there: `local` is ours, `remote` the peer's, whichever was the offer.
     fn agree(&mut self, local: Sdp, remote: RemoteDescription, sections: Sections) -> Agreed {
+        // A transceiver whose section went to another one is gone.
+        self.transceivers
+            .retain(|transceiver| transceiver.section.is_none() || sections.contains(&Some(transceiver.id)));
         for transceiver in &mut self.transceivers {
-            let index = sections.iter().position(|&id| id == Some(transceiver.id));
-            let Some(index) = index else {
-                // Its section went to another transceiver.
-                transceiver.stopped |= transceiver.section.is_some();
-                continue;
-            };
+            let Some(index) = sections.iter().position(|&id| id == Some(transceiver.id)) else { continue };
             let negotiated = remote.sections.get(index).cloned().flatten();
             let ours = local.media.get(index).filter(|media| !media.is_rejected());
             match (negotiated, ours) {

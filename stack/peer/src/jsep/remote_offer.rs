@@ -22,10 +22,14 @@ pub(crate) struct RemoteDescription {
 }
 
 impl RemoteDescription {
-    /// Judges an offer. `previous` is the last description of the peer that was applied, if there is one.
-    pub(crate) fn read_offer(config: &Config, sdp: Sdp, previous: Option<&Self>) -> Result<Self, SdpError> {
-        if let Some(previous) = previous {
-            check_sections_follow(&sdp, &previous.sdp)?;
+    /// Judges an offer. `previous` are the descriptions that were applied last, the peer's and ours, if any.
+    pub(crate) fn read_offer(
+        config: &Config,
+        sdp: Sdp,
+        previous: Option<(&Self, &Sdp)>,
+    ) -> Result<Self, SdpError> {
+        if let Some((theirs, ours)) = previous {
+            check_sections_follow(&sdp, &theirs.sdp, ours)?;
         }
         let group = bundle_indices(&sdp);
         let mut sections = Vec::with_capacity(sdp.media.len());
@@ -42,7 +46,7 @@ impl RemoteDescription {
             transport = Some(RemoteTransport::read(SdpType::Offer, &sdp, tag, &group)?);
         }
         if let (Some(new), Some(old)) =
-            (&transport, previous.and_then(|previous| previous.transport.as_ref()))
+            (&transport, previous.and_then(|(theirs, _)| theirs.transport.as_ref()))
         {
             new.check_follows(old)?;
         }
@@ -50,15 +54,15 @@ impl RemoteDescription {
     }
 }
 
-/// A later offer has the sections of the last one, in place; one that was rejected may be recycled.
-fn check_sections_follow(sdp: &Sdp, previous: &Sdp) -> Result<(), SdpError> {
-    if sdp.media.len() < previous.media.len() {
+/// A later offer has the sections of the last one, in place; one that either side rejected may be recycled.
+fn check_sections_follow(sdp: &Sdp, theirs: &Sdp, ours: &Sdp) -> Result<(), SdpError> {
+    if sdp.media.len() < theirs.media.len() {
         let line = sdp.media.last().map_or(1, |media| media.line.line);
         return Err(SdpError::new(line, SdpReason::MediaSectionMismatch));
     }
-    for (new, old) in sdp.media.iter().zip(&previous.media) {
+    for ((new, old), own) in sdp.media.iter().zip(&theirs.media).zip(&ours.media) {
         let same = new.kind_name == old.kind_name && new.mid == old.mid;
-        if !same && !old.is_rejected() && !new.is_rejected() {
+        if !same && !old.is_rejected() && !own.is_rejected() && !new.is_rejected() {
             return Err(SdpError::new(new.line.line, SdpReason::MediaSectionMismatch));
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
-use tombolo_srtp::{MAX_OVERHEAD, OutboundContext};
+use tombolo_srtp::{MAX_OVERHEAD, OutboundContext, ProtectError};
 
 use crate::error::UseError;
 
@@ -57,9 +57,12 @@ impl Egress {
                 self.lengths.push_back(sealed as u32);
                 Ok(sealed)
             }
-            Err(_) => {
+            Err(error) => {
                 self.bytes.truncate(start);
-                Err(UseError::KeyExhausted)
+                Err(match error {
+                    ProtectError::IndexUsed => UseError::SeqUsed,
+                    _ => UseError::KeyExhausted,
+                })
             }
         }
     }

@@ -69,6 +69,7 @@ pub(crate) struct Media {
     /// SSRCs to say goodbye for.
     leaving: Vec<Ssrc>,
     remote_estimate: Option<Bitrate>,
+    rtt: Option<Duration>,
     payloads: BytesMut,
     scratch: Vec<u8>,
     feedback: Vec<u8>,
@@ -103,6 +104,7 @@ impl Media {
             receiving: Vec::new(),
             leaving: Vec::new(),
             remote_estimate: None,
+            rtt: None,
             payloads: BytesMut::new(),
             scratch: Vec::new(),
             feedback: Vec::new(),
@@ -138,6 +140,7 @@ impl Media {
         }
         let gone = |id: TransceiverId| !transceivers.iter().any(|transceiver| transceiver.id == id);
         self.receiving.retain(|&id| !gone(id));
+        self.outbound.retain(|stream| !gone(stream.transceiver));
     }
 
     fn configure_sending(&mut self, transceiver: &Transceiver) {
@@ -222,6 +225,9 @@ impl Media {
     }
 
     pub(crate) fn set_rtt(&mut self, rtt: Duration) {
+        if self.rtt.replace(rtt) == Some(rtt) {
+            return;
+        }
         for stream in &mut self.inbound {
             stream.set_rtt(rtt);
         }

@@ -1,7 +1,7 @@
 //! RTP in: label, route, undo retransmission, deliver.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tombolo_interceptors::rtx::{self, Primary};
 use tombolo_net::{ExtSeqNo, Ssrc};
@@ -17,6 +17,8 @@ use crate::transceiver::{NegotiatedMedia, Transceiver};
 
 /// The size of the blocks that payloads are kept in.
 const ARENA_BYTES: usize = 32 << 10;
+/// A stream that was silent for this long makes room for a new one.
+const IDLE: Duration = Duration::from_secs(10);
 
 impl Media {
     /// Takes one opened RTP packet.
@@ -54,6 +56,9 @@ impl Media {
         let seq =
             known.map_or(ExtSeqNo(0x1_0000 + u64::from(packet.seq().0)), |stream| stream.peek(packet.seq()));
         let labels = Labels::new(ssrc, packet.payload_type(), seq, &shared);
+        if known.is_none() && self.router.is_full() {
+            self.evict_idle(now);
+        }
         let binding = self.router.route(&labels, transceivers)?;
         let transceiver = transceivers.iter().find(|one| one.id == binding.transceiver);
         let media = transceiver.and_then(|one| one.negotiated.as_ref()).ok_or(DropReason::UnknownSsrc)?;
@@ -155,11 +160,21 @@ impl Media {
         let clock_rate = codec.codec.clock_rate_hz();
         let mut stream =
             Inbound::new(now, ssrc, binding.transceiver, binding.rid, clock_rate, codec.feedback);
-        if let Some(rtt) = self.round_trip() {
+        if let Some(rtt) = self.rtt {
             stream.set_rtt(rtt);
         }
         self.inbound.push(stream);
         Ok(self.inbound.len() - 1)
+    }
+
+    /// Forgets the stream that was silent for longest, if that is long: a peer may have changed SSRCs without goodbyes.
+    fn evict_idle(&mut self, now: Instant) {
+        let oldest = self.inbound.iter().enumerate().min_by_key(|(_, stream)| stream.last_arrival);
+        let Some((index, stream)) = oldest else { return };
+        if now.saturating_duration_since(stream.last_arrival) >= IDLE {
+            self.router.remove(stream.ssrc);
+            self.inbound.remove(index);
+        }
     }
 
     /// RFC 3550 §8.2: the peer uses an SSRC of ours. We leave ours and take another.

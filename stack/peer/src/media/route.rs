@@ -60,6 +60,10 @@ impl Labels {
 }
 
 impl Router {
+    pub(crate) fn is_full(&self) -> bool {
+        self.bindings.len() >= MAX_STREAMS
+    }
+
     pub(crate) fn remove(&mut self, ssrc: Ssrc) {
         self.bindings.remove(&ssrc.0);
         // What repaired it repairs nothing now.

@@ -2,6 +2,8 @@
 //! ids.
 
 #[cfg(test)]
+mod allocations;
+#[cfg(test)]
 mod attacks;
 #[cfg(test)]
 mod call;
@@ -9,6 +11,8 @@ mod call;
 mod corpus;
 #[cfg(test)]
 mod jsep;
+#[cfg(test)]
+mod media;
 #[cfg(test)]
 mod peer;
 #[cfg(test)]

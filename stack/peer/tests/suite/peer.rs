@@ -39,7 +39,12 @@ fn make_certificate(seed: u64) -> tombolo::dtls::Certificate {
 }
 
 pub(crate) fn config(seed: u64) -> ConfigBuilder {
-    Config::builder(certificate(seed)).crypto(tombolo::crypto::rust_crypto::provider())
+    Config::builder(certificate(seed))
+}
+
+/// A config whose connections draw everything from their seed, which `ring` does not allow. Slow unoptimised.
+pub(crate) fn deterministic(seed: u64) -> ConfigBuilder {
+    config(seed).crypto(tombolo::crypto::rust_crypto::provider())
 }
 
 pub(crate) fn address(peer: u8) -> SocketAddr {
