@@ -276,6 +276,7 @@ impl Leg {
             match event {
                 Event::Rtp(packet) => self.receive(now, stage, packet, effects),
                 Event::SenderReport(report) => self.sender_report(now, stage, &report),
+                Event::Lost { transceiver, rid, last, .. } => self.lost(now, stage, transceiver, rid, last),
                 Event::KeyframeRequested { transceiver, .. } => {
                     self.keyframe_requested(now, stage, transceiver)
                 }
@@ -329,6 +330,12 @@ impl Leg {
     ) {
         let Some(transceiver) = self.connection.transceiver(id) else { return };
         let rids = transceiver.negotiated().map_or(&[][..], |negotiated| &negotiated.receive_rids).to_vec();
+        // FFmpeg, for one, offers no way to ask: what it sent since its last keyframe is kept instead.
+        let codecs = transceiver.negotiated().map_or(&[][..], |negotiated| &negotiated.codecs);
+        let can_request_keyframe = codecs.iter().any(|negotiated| {
+            media::codec_name(negotiated.codec) == Some(codec)
+                && (negotiated.feedback.pli || negotiated.feedback.fir)
+        });
         let layers = match rids.as_slice() {
             [] => vec![LayerInfo::default()],
             rids => rids
@@ -342,7 +349,7 @@ impl Leg {
             codec,
             form: Form::Packets,
             layers,
-            can_request_keyframe: true,
+            can_request_keyframe,
         };
         match stage.publish(now, self.participant, info) {
             Ok(track) => {
@@ -368,6 +375,21 @@ impl Leg {
         }
     }
 
+    fn lost(
+        &self,
+        now: Instant,
+        stage: &mut Stage,
+        id: TransceiverId,
+        rid: Option<Rid>,
+        last: tombolo_net::ExtSeqNo,
+    ) {
+        if let Some(publication) = self.publications.get(&id)
+            && let Some(layer) = publication.layer(rid)
+        {
+            stage.core.push_loss(now, publication.track, layer, last);
+        }
+    }
+
     fn keyframe_requested(&self, now: Instant, stage: &mut Stage, transceiver: TransceiverId) {
         let section = self.sections.values().find(|section| section.transceiver == transceiver);
         if let Some(shown) = section.and_then(|section| section.shows.as_ref()) {
@@ -383,6 +405,7 @@ impl Leg {
         let payload = whole_payload(&packet);
         let mut out = OutgoingPacket::new(codec, packet.seq, packet.timestamp, packet.marker, payload);
         out.media_time_us = i64::try_from(capture).ok();
+        out.keyframe = packet.keyframe;
         if let Err(error) = self.connection.send_rtp(now, section.transceiver, out) {
             tracing::trace!(%error, "a packet is not sent");
         }
