@@ -12,38 +12,38 @@ use tombolo_gateway::config::{Config, Options};
 use tombolo_gateway::server::Server;
 
 /// A gateway on a free port of loopback.
-pub async fn gateway() -> Server {
+pub(crate) async fn gateway() -> Server {
     gateway_with(Options::default()).await
 }
 
 /// The same, with options.
-pub async fn gateway_with(options: Options) -> Server {
+pub(crate) async fn gateway_with(options: Options) -> Server {
     let here = Options { listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))), ..Options::default() };
     Server::start(Config::from_options(options.or(here)).unwrap()).await.unwrap()
 }
 
 /// An answer to an HTTP request.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: String,
 }
 
 impl Answer {
     /// The value of a header, by its name in lower case.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// The body as JSON.
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error} in {self:?}"))
     }
 }
 
 /// One request on a connection of its own.
-pub async fn request(
+pub(crate) async fn request(
     server: SocketAddr,
     method: &str,
     path: &str,
@@ -76,19 +76,19 @@ fn parse(text: &str) -> Answer {
 }
 
 /// A signaling connection.
-pub struct Signaling {
+pub(crate) struct Signaling {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
 }
 
 impl Signaling {
     /// Connects and says nothing.
-    pub async fn connect(server: SocketAddr) -> Self {
+    pub(crate) async fn connect(server: SocketAddr) -> Self {
         let (socket, _) = tokio_tungstenite::connect_async(format!("ws://{server}/ws")).await.unwrap();
         Self { socket }
     }
 
     /// Connects and joins.
-    pub async fn join(server: SocketAddr, channel: &str, name: &str) -> Self {
+    pub(crate) async fn join(server: SocketAddr, channel: &str, name: &str) -> Self {
         let mut this = Self::connect(server).await;
         this.say(&format!(r#"{{"type":"join","version":1,"channel":"{channel}","name":"{name}"}}"#)).await;
         let joined = this.hear().await;
@@ -97,17 +97,17 @@ impl Signaling {
     }
 
     /// Says a text message.
-    pub async fn say(&mut self, text: &str) {
+    pub(crate) async fn say(&mut self, text: &str) {
         self.send(Message::text(text)).await;
     }
 
     /// Sends any message.
-    pub async fn send(&mut self, message: Message) {
+    pub(crate) async fn send(&mut self, message: Message) {
         self.socket.send(message).await.unwrap();
     }
 
     /// The next text message; null when the server closed.
-    pub async fn hear(&mut self) -> serde_json::Value {
+    pub(crate) async fn hear(&mut self) -> serde_json::Value {
         loop {
             match self.socket.next().await {
                 Some(Ok(Message::Text(text))) => return serde_json::from_str(&text).unwrap(),
