@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use tokio::sync::{mpsc, watch};
-use tombolo_signaling::{Participant, RosterEvent, TrackSummary};
+use tombolo_signaling::{Participant, RosterEvent};
 
-use crate::hub::messages::{Member, ParticipantId, Roster};
+use crate::hub::describe;
+use crate::hub::messages::{ParticipantId, Roster};
 use crate::rtc::command::{LegEvent, LegId, Opened};
 
 /// A connection's place in its channel.
@@ -79,22 +80,6 @@ fn others(roster: &Roster, own: Option<ParticipantId>) -> HashMap<ParticipantId,
         .filter(|member| Some(member.participant) != own)
         .map(|member| (member.participant, describe(member)))
         .collect()
-}
-
-/// A member as clients are told of it.
-pub(crate) fn describe(member: &Member) -> Participant {
-    let tracks = member.tracks.iter().map(|track| TrackSummary {
-        id: track.track.0.to_string(),
-        kind: track.kind,
-        codec: track.codec,
-        label: (!track.label.is_empty()).then(|| track.label.clone()),
-    });
-    Participant {
-        id: participant_id(member.participant),
-        name: member.name.clone(),
-        transport: member.transport,
-        tracks: tracks.collect(),
-    }
 }
 
 /// A participant's id as clients know it.

@@ -94,7 +94,7 @@ impl Legs {
                 tracing::warn!(%address, %error, "an address cannot be announced");
             }
         }
-        let registered = self.demux.register(&connection.local_ice_credentials().ufrag(), id);
+        let registered = self.demux.register(connection.local_ice_credentials().ufrag(), id);
         registered.map_err(|_| JoinError::GatewayFull)?;
         let (sender, receiver) = mpsc::channel(EVENT_QUEUE);
         let leg = Leg::new(connection, participant, self.epoch, now + CONNECT_TIMEOUT, sender);
