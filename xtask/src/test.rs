@@ -44,7 +44,8 @@ fn client_tests(tally: &mut Tally) {
     }
     let failed_before = tally.failed;
     let mut command = Command::new("npm");
-    command.args(["test", "--silent", "--", "--test-reporter=tap"]).current_dir(root().join("client/js"));
+    command.args(["test", "--silent"]).current_dir(root().join("client/js"));
+    command.env("NODE_OPTIONS", "--test-reporter=tap");
     let outcome = run_lines(command, |line| {
         if NodeTest.line(tally, line) {
             println!("{line}");

@@ -17,12 +17,16 @@ pub fn srtp(data: &[u8]) {
     let mut outbound =
         OutboundContext::new(&provider, profile, &key, &salt, &config).expect("the lengths of the profile");
 
-    assert!(inbound.unprotect_rtp(&mut data.to_vec()).is_err());
-    assert!(inbound.unprotect_rtcp(&mut data.to_vec()).is_err());
-
     let mut sealed = [0; RTP.len() + MAX_OVERHEAD];
     sealed[..RTP.len()].copy_from_slice(&RTP);
     let len = outbound.protect_rtp(&mut sealed, RTP.len()).expect("a whole packet");
+    // A fuzzer sees what bytes are compared with, and comes up with the genuine packet.
+    if data == &sealed[..len] {
+        return;
+    }
+    assert!(inbound.unprotect_rtp(&mut data.to_vec()).is_err());
+    assert!(inbound.unprotect_rtcp(&mut data.to_vec()).is_err());
+
     let mut changed = sealed[..len].to_vec();
     for edit in data.chunks_exact(2) {
         let at = usize::from(edit[0]) % len;
