@@ -12,7 +12,7 @@ use tombolo_netsim::start;
 const MAX_DATAGRAMS: usize = 100;
 
 /// One certificate and the deterministic provider, so that an input does the same each time.
-fn config() -> Arc<Config> {
+pub(crate) fn config() -> Arc<Config> {
     static CONFIG: OnceLock<Arc<Config>> = OnceLock::new();
     let make = || {
         let provider = tombolo_crypto::rust_crypto::provider();

@@ -5,12 +5,14 @@
 
 mod dtls;
 mod ice;
+mod peer;
 mod rtp;
 mod sdp;
 mod srtp;
 
 pub use dtls::{dtls_handshake, dtls_records};
 pub use ice::{ice_agent, ice_candidate, stun};
+pub use peer::peer;
 pub use rtp::{h264, opus, rtcp, rtp, vp8};
 pub use sdp::{sdp, sdp_fragment};
 pub use srtp::srtp;
@@ -19,13 +21,14 @@ pub use srtp::srtp;
 pub type Body = fn(&[u8]);
 
 /// Every target by its name, which is also that of its file in `fuzz_targets/` and of its corpus.
-pub const TARGETS: [(&str, Body); 13] = [
+pub const TARGETS: [(&str, Body); 14] = [
     ("dtls_handshake", dtls_handshake),
     ("dtls_records", dtls_records),
     ("h264", h264),
     ("ice_agent", ice_agent),
     ("ice_candidate", ice_candidate),
     ("opus", opus),
+    ("peer", peer),
     ("rtcp", rtcp),
     ("rtp", rtp),
     ("sdp", sdp),
