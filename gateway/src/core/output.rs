@@ -67,3 +67,13 @@ pub enum Output {
         change: RosterChange,
     },
 }
+
+impl Output {
+    /// Whether it is a packet or a frame of this subscription.
+    pub(super) fn is_media_of(&self, id: SubscriptionId) -> bool {
+        match self {
+            Self::Packet { subscription, .. } | Self::Frame { subscription, .. } => *subscription == id,
+            _ => false,
+        }
+    }
+}

@@ -205,6 +205,8 @@ impl Track {
             return;
         };
         cx.stats.resyncs += 1;
+        // What is on its way to it would come in the middle of what it gave up.
+        cx.outputs.retain(|output| !output.is_media_of(id));
         subscription.current = None;
         subscription.resyncs = true;
         let due = match subscription.last_resync {

@@ -9,8 +9,9 @@ use super::Stage;
 use super::messages::{Demand, Frame, ParticipantId, SubscriptionId, TrackId};
 use crate::core::{MediaFrame, Output};
 
-/// How many frames wait for a session: one second of pictures, two of sound.
-const FRAME_QUEUE: usize = 96;
+/// How many frames wait for a session: the longest group that is kept for joiners, which comes at once (12 s at 30
+/// frames a second), and a few more.
+const FRAME_QUEUE: usize = 512;
 /// How many wishes wait for a publisher.
 const DEMAND_QUEUE: usize = 256;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tombolo_gateway::core::{Config, Form, LayerChoice, Output};
+use tombolo_gateway::core::{Config, Form, LayerChoice, Output, Subscribe};
 use tombolo_signaling::message::CodecName;
 
 use crate::world::{MS, World};
@@ -156,6 +156,38 @@ fn a_slow_receiver_changes_only_what_it_gets() {
         assert!(shown(slow) < shown(quick) / 2);
         let asked = world.publishers[publisher].layers[0].requests - before;
         assert!((3..=6).contains(&asked), "{from:?} to {to:?}: {asked}");
+    }
+}
+
+/// A receiver that gives up in the middle of a burst gets none of the rest of it.
+#[test]
+fn what_is_on_its_way_to_a_slow_receiver_is_taken_back() {
+    for to in [Form::Packets, Form::Frames] {
+        let mut world = World::new(Config::default());
+        let publisher = world.publish(Form::Frames, CodecName::Vp8, 1, false);
+        let other = world.subscribe(publisher, to, LayerChoice::Highest);
+        world.run(Duration::from_secs(2));
+        let viewer = world.join();
+        let wish = Subscribe { form: to, layer: LayerChoice::Highest, codecs: vec![CodecName::Vp8] };
+        let track = world.publishers[publisher].track;
+        let viewer = world.core.subscribe(world.now, viewer, track, wish).unwrap();
+        world.core.request_keyframe(world.now, other);
+        let mut of_viewer = 0;
+        let mut of_other = 0;
+        while let Some(output) = world.core.poll_output() {
+            match output {
+                Output::Packet { subscription, .. } | Output::Frame { subscription, .. } => {
+                    of_viewer += u32::from(subscription == viewer);
+                    of_other += u32::from(subscription == other);
+                }
+                _ => {}
+            }
+            if of_viewer == 5 {
+                world.core.resync(world.now, viewer);
+            }
+        }
+        assert_eq!(of_viewer, 5, "{to:?}");
+        assert_eq!(of_other > 30, to == Form::Packets, "{to:?}: the other's burst is untouched");
     }
 }
 
