@@ -14,19 +14,30 @@ use crate::stun::TransactionId;
 
 /// Checks with USE-CANDIDATE on a lower pair, with none on the selected one between them, that make it selected.
 const CHOICES_TO_MOVE_DOWN: u32 = 2;
+/// How old the last response on a pair may be when the pair is selected.
+const MAX_AGE_TO_SELECT: Duration = Duration::from_secs(5);
 /// How long a nominating check may be unanswered before another valid pair is nominated.
 const NOMINATION_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Agent {
     /// An authenticated check with USE-CANDIDATE has arrived.
     pub(super) fn peer_chooses(&mut self, now: Instant, id: PairId, transaction: TransactionId) {
+        let is_full = !self.is_lite();
         let Some(pair) = self.checklist.get_mut(id) else { return };
         pair.chosen = true;
         if pair.last_choice != Some(transaction) {
             pair.last_choice = Some(transaction);
             pair.choices += 1;
         }
-        if pair.state == PairState::Succeeded {
+        if pair.state != PairState::Succeeded {
+            return;
+        }
+        // Consent is given for each path (RFC 7675 §5.1): one that was valid long ago is checked again first.
+        let is_stale = pair.last_response.is_none_or(|at| now > at + MAX_AGE_TO_SELECT);
+        if is_full && is_stale && self.selected != Some(id) {
+            pair.state = PairState::Waiting;
+            self.checklist.trigger(id);
+        } else {
             self.nominated_by_peer(now, id);
         }
     }

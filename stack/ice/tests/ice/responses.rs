@@ -200,6 +200,26 @@ fn a_full_controlled_agent_follows_only_to_a_pair_it_has_checked() {
     assert_eq!(pair.b.agent.selected_path(), Some(a_to_b().reversed()), "no answer, no move");
 }
 
+/// The consent of a path that was valid a minute ago has run out; moving there is no failure but takes a new check.
+#[test]
+fn moving_to_a_pair_that_was_checked_long_ago_checks_it_again() {
+    let mut pair = connected(55);
+    let second = FiveTuple::udp(addr(B), addr("192.0.2.1:1001"));
+    pair.a.agent.add_local_candidate(start(), host("192.0.2.1:1001")).unwrap();
+    let plain = check(&pair.b.agent, 1, false);
+    pair.inject(Side::B, second, &plain);
+    pair.run_for(Duration::from_secs(60));
+    for id in [2, 3] {
+        let nomination = check(&pair.b.agent, id, true);
+        pair.inject(Side::B, second, &nomination);
+    }
+    let before = pair.b.agent.stats().checks_sent;
+    assert!(pair.run_until(|_, b| b.agent.selected_path() == Some(second)));
+    assert_eq!(pair.b.agent.stats().checks_sent, before + 1);
+    pair.run_for(Duration::from_secs(1));
+    assert_eq!(pair.b.state(), State::Connected);
+}
+
 #[test]
 fn a_controlling_agent_moves_to_the_next_pair_when_nomination_fails() {
     let mut pair = signaled(full(), full(), 54);
