@@ -1,4 +1,6 @@
 //! Tests of the whole gateway, over its sockets. One binary, since each costs a link of everything.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
 mod refusals;
 mod support;
