@@ -1,7 +1,7 @@
 //! One WebRTC leg: a peer connection, what its client publishes and the slots that it watches with.
 
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc;
@@ -23,11 +23,14 @@ use crate::core::{
 };
 use crate::hub::Stage;
 
+/// How long a leg may take from its first offer until its media connection is up.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// A leg's state.
 pub(super) struct Leg {
     pub(super) connection: PeerConnection,
     pub(super) participant: ParticipantId,
-    /// When the leg is given up unless it is connected by then.
+    /// When the leg is given up unless it is connected by then; set by its first offer.
     pub(super) connect_by: Option<Instant>,
     epoch: Epoch,
     events: mpsc::Sender<LegEvent>,
@@ -81,13 +84,12 @@ impl Leg {
         connection: PeerConnection,
         participant: ParticipantId,
         epoch: Epoch,
-        connect_by: Instant,
         events: mpsc::Sender<LegEvent>,
     ) -> Self {
         Self {
             connection,
             participant,
-            connect_by: Some(connect_by),
+            connect_by: None,
             epoch,
             events,
             publications: HashMap::new(),
@@ -116,8 +118,10 @@ impl Leg {
         self.policy = policy;
         self.slots.update(slots);
         self.prepare_slots();
-        let answer = self.connection.create_answer().map_err(|error| impossible(&error))?;
-        self.connection.set_local_description(now, &answer).map_err(|error| malformed(&error))?;
+        let answer = self.answer(now).inspect_err(|_| self.roll_back(now))?;
+        if !self.is_connected() {
+            self.connect_by.get_or_insert(now + CONNECT_TIMEOUT);
+        }
         self.update_sections(now, stage, effects);
         for choice in receive {
             // A choice that cannot be met leaves the slot to be filled like the others.
@@ -126,7 +130,21 @@ impl Leg {
             }
         }
         self.fill_slots(now, stage, effects);
+        Ok(answer)
+    }
+
+    fn answer(&mut self, now: Instant) -> Result<String, OfferError> {
+        let answer = self.connection.create_answer().map_err(|error| impossible(&error))?;
+        self.connection.set_local_description(now, &answer).map_err(|error| malformed(&error))?;
         Ok(answer.to_string())
+    }
+
+    /// Forgets an offer that cannot be answered.
+    fn roll_back(&mut self, now: Instant) {
+        let rollback = SessionDescription::rollback();
+        if let Err(error) = self.connection.set_remote_description(now, rollback) {
+            tracing::debug!(%error, "an offer cannot be rolled back");
+        }
     }
 
     /// Adds a remote candidate; an empty one is the end of candidates.
@@ -429,6 +447,11 @@ impl Leg {
         effects.extend(tracks);
         let shown = self.sections.drain().filter_map(|(_, section)| section.shows);
         effects.extend(shown.map(|shown| Effect::Unsubscribed(shown.subscription)));
+    }
+
+    /// Whether media can flow.
+    pub(super) fn is_connected(&self) -> bool {
+        self.connection.state() == ConnectionState::Connected
     }
 
     /// Whether nobody reads the leg's events any more.

@@ -5,7 +5,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::mpsc;
 use tombolo::{DropReason, PeerConnection};
@@ -21,9 +21,6 @@ use super::stats::Stats;
 use crate::core::{Output, ParticipantId, SubscriptionId, TrackId};
 use crate::hub::messages::JoinError;
 use crate::hub::{self, Stage};
-
-/// How long a leg may take until its media connection is up.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What legs are made with.
 #[derive(Clone)]
@@ -97,7 +94,7 @@ impl Legs {
         let registered = self.demux.register(connection.local_ice_credentials().ufrag(), id);
         registered.map_err(|_| JoinError::GatewayFull)?;
         let (sender, receiver) = mpsc::channel(EVENT_QUEUE);
-        let leg = Leg::new(connection, participant, self.epoch, now + CONNECT_TIMEOUT, sender);
+        let leg = Leg::new(connection, participant, self.epoch, sender);
         self.legs.insert(id, leg);
         self.by_participant.insert(participant, id);
         self.touched.insert(id);
@@ -324,7 +321,7 @@ impl hub::Legs for Legs {
     fn stats(&self) -> Stats {
         let mut stats = self.stats.clone();
         stats.legs = self.legs.len();
-        stats.connected = self.legs.values().filter(|leg| leg.connect_by.is_none()).count();
+        stats.connected = self.legs.values().filter(|leg| leg.is_connected()).count();
         for leg in self.legs.values() {
             count_drops(&mut stats, leg);
         }
