@@ -63,6 +63,15 @@ impl Control {
     }
 }
 
+impl Drop for Control {
+    fn drop(&mut self) {
+        for track in [&self.roster, &self.keyframes] {
+            // An error means that it has ended already.
+            let _ = track.finish();
+        }
+    }
+}
+
 fn write(track: &track::Producer, message: &impl Serialize) {
     let written = serde_json::to_vec(message).map_err(|error| error.to_string()).and_then(|json| {
         track.clone().write_frame(Timestamp::now(), json).map_err(|error| error.to_string())

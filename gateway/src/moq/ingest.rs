@@ -88,6 +88,7 @@ pub(super) async fn run(
             },
             () = edge(&demand, listening) => {
                 listening = !listening;
+                tracing::debug!(name = publisher.name.as_str(), listening, "requests for keyframes");
                 for track in published.keys() {
                     publisher.hub.set_can_request_keyframe(*track, listening).await;
                 }
@@ -137,6 +138,7 @@ impl Drop for Published {
 }
 
 fn answer(publisher: &Publisher<'_>, path: &str, published: &HashMap<TrackId, Published>, demand: Demand) {
+    tracing::trace!(path, ?demand, "demand");
     match demand {
         Demand::Keyframe { track, layer } => {
             if let Some(source) = published.get(&track).and_then(|track| track.offered.sources.get(layer)) {

@@ -15,8 +15,8 @@ pub(super) struct Request {
     pub(super) name: Option<Name>,
 }
 
-/// Why a client is sent away. Over HTTP/3 it is a status, over raw QUIC a close code of the same number; the
-/// text goes with the latter.
+/// Why a client is sent away. Before the session stands it is a status on HTTP/3; after that, and on raw QUIC,
+/// it is a close code of the same number with the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(super) enum Refusal {
     /// The path is not that of a channel.
@@ -29,7 +29,7 @@ pub(super) enum Refusal {
     #[error("the participant's name is wrong: {0}")]
     Name(NameError),
     /// The channel does not take the participant.
-    #[error("{0}")]
+    #[error("{word}: {0}", word = code_word(*.0))]
     Join(#[from] JoinError),
     /// The participant publishes under another name than it joined with.
     #[error("a participant publishes as <its name>.hang")]
@@ -37,6 +37,16 @@ pub(super) enum Refusal {
     /// None of the protocols that the client offers is spoken here.
     #[error("no common version of Media over QUIC")]
     Version,
+}
+
+/// What programs look for in the text.
+fn code_word(error: JoinError) -> &'static str {
+    match error {
+        JoinError::NameTaken => "name-taken",
+        JoinError::ChannelFull => "channel-full",
+        JoinError::GatewayFull => "gateway-full",
+        JoinError::Stopping => "stopping",
+    }
 }
 
 impl Refusal {
@@ -115,6 +125,8 @@ mod tests {
         assert_eq!(status("https://h:1/demo?name="), 400);
         assert_eq!(status("https://h:1/demo?name=a%2Fb"), 400);
         assert_eq!(Refusal::Join(JoinError::NameTaken).status().as_u16(), 409);
+        let text = Refusal::Join(JoinError::NameTaken).to_string();
+        assert_eq!(text, "name-taken: the name is taken in this channel");
         assert_eq!(Refusal::Join(JoinError::ChannelFull).status().as_u16(), 503);
     }
 

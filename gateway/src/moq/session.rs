@@ -74,7 +74,9 @@ async fn session(incoming: quinn::Incoming, hub: &Handle, counters: &Arc<Counter
     drivers.push(Box::pin(moq_net::time::run(subscribe_driver)));
 
     let establish = establish(incoming, hub, publish.consume(), subscribe.clone());
-    let (transport, member, driver) = tokio::time::timeout(HANDSHAKE, establish).await??;
+    // The session closes when its handle is dropped.
+    let Established { transport, member, driver, _session } =
+        tokio::time::timeout(HANDSHAKE, establish).await??;
     drop(handshaking);
     counters.accepted.fetch_add(1, Ordering::Relaxed);
     let ended = Arc::new(tokio::sync::Notify::new());
@@ -97,13 +99,20 @@ async fn session(incoming: quinn::Incoming, hub: &Handle, counters: &Arc<Counter
 
 type Session = web_transport_quinn::Session;
 
+struct Established {
+    transport: Session,
+    member: Member,
+    driver: moq_net::Driver<Session>,
+    _session: moq_net::Session,
+}
+
 /// The QUIC handshake, the WebTransport one if it is that, the MoQ one, and the way into the channel.
 async fn establish(
     incoming: quinn::Incoming,
     hub: &Handle,
     publish: origin::Consumer,
     subscribe: origin::Producer,
-) -> Result<(Session, Member, moq_net::Driver<Session>), Failure> {
+) -> Result<Established, Failure> {
     let connection = incoming.await?;
     let over_http = alpn(&connection).as_deref() == Some(web_transport_quinn::ALPN);
     let (transport, entered) = if over_http {
@@ -112,6 +121,8 @@ async fn establish(
     } else {
         (Session::raw(connection.clone()), None)
     };
+    // `.gateway` is hidden by its name; clients learn of it all the same.
+    let publish = publish.with_hidden(true);
     let server = moq_net::Server::new().with_publisher(publish).with_subscriber(subscribe);
     let handshake = server.accept_request(Instant::now(), transport.clone()).await?;
     let member = match entered {
@@ -132,7 +143,7 @@ async fn establish(
         over_http,
         "session accepted"
     );
-    Ok((transport, member, driver))
+    Ok(Established { transport, member, driver, _session: session })
 }
 
 fn close_raw(
@@ -145,7 +156,8 @@ fn close_raw(
     Failure::Refused(refusal)
 }
 
-/// Answers the CONNECT request: enters the channel first, so that a taken name is a status, too.
+/// Answers the CONNECT request. A wrong request is a status. That the channel does not take the participant is
+/// told by closing the accepted session: browsers show a close's reason to the page, but no status.
 async fn accept_http(connection: quinn::Connection, hub: &Handle) -> Result<(Session, Member), Failure> {
     let request = web_transport_quinn::Request::accept(connection.clone()).await?;
     let protocol =
@@ -157,11 +169,12 @@ async fn accept_http(connection: quinn::Connection, hub: &Handle) -> Result<(Ses
     };
     match entered {
         Ok(member) => {
-            let mut response = ConnectResponse::OK;
-            if let Some(protocol) = protocol {
-                response = response.with_protocol(*protocol);
-            }
-            Ok((request.respond(response).await?, member))
+            let session = request.respond(accepting(protocol)).await?;
+            Ok((session, member))
+        }
+        Err(refusal @ Refusal::Join(_)) => {
+            let session = request.respond(accepting(protocol)).await?;
+            Err(send_away(&session, refusal).await)
         }
         Err(refusal) => {
             request.reject(refusal.status()).await?;
@@ -170,6 +183,13 @@ async fn accept_http(connection: quinn::Connection, hub: &Handle) -> Result<(Ses
             connection.close(VarInt::from_u32(refusal.code()), refusal.to_string().as_bytes());
             Err(Failure::Refused(refusal))
         }
+    }
+}
+
+fn accepting(protocol: Option<&&str>) -> ConnectResponse {
+    match protocol {
+        Some(protocol) => ConnectResponse::OK.with_protocol(*protocol),
+        None => ConnectResponse::OK,
     }
 }
 
