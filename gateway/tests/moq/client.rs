@@ -27,7 +27,7 @@ pub(crate) enum Over {
 pub(crate) struct Client {
     pub(crate) publish: origin::Producer,
     pub(crate) subscribe: origin::Consumer,
-    pub(crate) session: moq_net::Session,
+    _session: moq_net::Session,
     pub(crate) transport: Session,
     _endpoint: quinn::Endpoint,
 }
@@ -79,7 +79,7 @@ impl Client {
         Self {
             publish,
             subscribe: subscribe.consume().with_hidden(true),
-            session,
+            _session: session,
             transport,
             _endpoint: endpoint,
         }

@@ -197,7 +197,7 @@ async fn a_viewer_that_comes_back_to_a_track_is_not_shown_what_was_before() {
         shown = first;
         drop(video);
         soon("nobody watches", async {
-            while gateway.hub.stats().await.expect("running").subscriptions > 0 {
+            while gateway.hub.stats().await.expect("running").core.subscriptions > 0 {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         })
@@ -215,7 +215,7 @@ async fn a_track_that_leaves_the_catalog_for_good_leaves_the_channel() {
     let tracks = |want: usize| {
         let hub = gateway.hub.clone();
         soon("tracks", async move {
-            while hub.stats().await.expect("running").tracks != want {
+            while hub.stats().await.expect("running").core.tracks != want {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         })
@@ -228,7 +228,11 @@ async fn a_track_that_leaves_the_catalog_for_good_leaves_the_channel() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     publisher.catalog.write_frame(now(), CATALOG.as_bytes()).expect("written");
     tokio::time::sleep(Duration::from_millis(1500)).await;
-    assert_eq!(gateway.hub.stats().await.expect("running").tracks, 2, "a catalog that flaps changes nothing");
+    assert_eq!(
+        gateway.hub.stats().await.expect("running").core.tracks,
+        2,
+        "a catalog that flaps changes nothing"
+    );
     publisher.catalog.write_frame(now(), sound_only.as_bytes()).expect("written");
     tracks(1).await;
     publisher.catalog.write_frame(now(), &b"not JSON"[..]).expect("written");
