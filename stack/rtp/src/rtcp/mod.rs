@@ -123,9 +123,11 @@ impl<'a> Compound<'a> {
         };
         let mut body = &packet[HEADER_LEN..];
         if first & 0x20 != 0 {
-            // Padding stands in the last message only, and is a multiple of four (RFC 3550 §6.4.1, §A.2).
+            // Padding stands in the last message only (RFC 3550 §6.4.1, §A.2).
+            // Deviation: RFC 3550 §6.4.1, the count need not be a multiple of four, because Chromium pads its
+            // transport-wide feedback with one to three bytes.
             let padding = body.last().map_or(0, |&count| usize::from(count));
-            if !rest.is_empty() || padding == 0 || padding % 4 != 0 || padding > body.len() {
+            if !rest.is_empty() || padding == 0 || padding > body.len() {
                 return Err(DecodeError::Padding);
             }
             body = &body[..body.len() - padding];
@@ -275,12 +277,25 @@ mod tests {
             data
         };
         assert!(matches!(Compound::new(&padded(4)).next(), Some(Ok(Packet::ReceiverReport(_)))));
-        for bad in [0, 3, 12, 255] {
+        for bad in [0, 12, 255] {
             assert!(matches!(Compound::new(&padded(bad)).next(), Some(Err(DecodeError::Padding))), "{bad}");
         }
         let mut data = padded(4);
         data.extend_from_slice(&receiver_report());
         assert!(matches!(Compound::new(&data).next(), Some(Err(DecodeError::Padding))));
+    }
+
+    /// Transport-wide feedback as Chromium 156 sent it: one byte of padding.
+    #[test]
+    fn chromiums_short_padding_is_taken() {
+        let data = [
+            0xaf, 0xcd, 0, 6, 0x98, 0xc6, 0x82, 0x5d, 0x3b, 0xa1, 0x12, 0x4d, 0x8c, 0x17, 0, 5, 1, 0x43, 0x32, 1,
+            0x20, 5, 0xc8, 0x7f, 0, 0x67, 2, 1,
+        ];
+        let Some(Ok(Packet::TransportFeedback(feedback))) = Compound::new(&data).next() else {
+            panic!("no feedback");
+        };
+        assert_eq!(feedback.statuses().filter(|(_, arrival)| arrival.is_some()).count(), 5);
     }
 
     /// RTCP-08: feedback with an empty FCI or an unknown format is ignored, and the rest is used.
