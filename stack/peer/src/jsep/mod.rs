@@ -410,6 +410,10 @@ impl Jsep {
             sections.push(known.or_else(|| {
                 let direction = Direction::new(false, media.direction.sends());
                 let id = self.add_transceiver(kind?, direction, &TransceiverInit::default());
+                // It is known by its mid from now on, so that a direction can be chosen before the answer.
+                if let Some(transceiver) = self.transceiver_mut(id) {
+                    transceiver.mid = media.mid_str().and_then(|mid| mid.parse().ok());
+                }
                 made.push(id);
                 Some(id)
             }));
