@@ -42,16 +42,19 @@ impl LocalTransport {
         }
     }
 
-    /// Puts the transport into the tagged section; the others only point to the same port.
+    /// Puts the transport into the bundled sections, the tag first; only that one has the candidates.
+    ///
+    /// Deviation: RFC 9143 §7.1.3, the attributes stand in every section as browsers write them and not in the tagged
+    /// one alone, because the tab of a Firefox ESR 153 crashes on an answer whose other sections lack them.
     fn describe(&self, sdp: &mut Sdp, bundle: &[usize], setup: Setup, tls_id: bool) {
         for &index in bundle {
             let media = &mut sdp.media[index];
             media.port = self.default.map_or(9, |address| address.port());
             media.connection = self.default.map(|address| address.ip().to_string());
+            media.transport = self.attributes(setup, tls_id);
         }
         if let Some(&tag) = bundle.first() {
             let media = &mut sdp.media[tag];
-            media.transport = self.attributes(setup, tls_id);
             media.candidates = self.candidates.iter().cloned().map(At::new).collect();
             media.end_of_candidates = self.end_of_candidates;
         }

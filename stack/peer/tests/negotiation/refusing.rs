@@ -177,7 +177,7 @@ fn answers_that_do_not_fit_are_refused() {
                 .collect(),
             SdpReason::FingerprintMissing,
         ),
-        (replaced_first(&format!("{role}\n"), ""), SdpReason::SetupMissing),
+        (good.replace(&format!("{role}\n"), ""), SdpReason::SetupMissing),
         (replaced_first(role, "a=setup:actpass"), SdpReason::SetupAnswer),
         (replaced_first(role, &format!("a=ice-mismatch\n{role}")), SdpReason::IceMismatch),
         (replaced_first("BUNDLE 0 1", "BUNDLE 0 1 9"), SdpReason::BundleNotOffered),
