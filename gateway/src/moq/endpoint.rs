@@ -88,8 +88,11 @@ impl MoqServer {
     /// # Errors
     /// When quinn cannot use the socket.
     pub fn start(port: &Port, certificates: Certificates, hub: Handle, config: Config) -> io::Result<Self> {
+        let mut endpoint_config = EndpointConfig::default();
+        // The QUIC bit is what tells QUIC from the rest of this port; peers must not grease it (RFC 9287 §3).
+        endpoint_config.grease_quic_bit(false);
         let endpoint = quinn::Endpoint::new_with_abstract_socket(
-            EndpointConfig::default(),
+            endpoint_config,
             Some(server_config(&certificates)?),
             port.quic_socket(),
             Arc::new(TokioRuntime),

@@ -60,34 +60,55 @@ pub(super) async fn run(hub: Handle, mut target: Target, attached: oneshot::Rece
     };
     let mut frames = subscribed.frames;
     let Some((track, kept)) = wait_for_track(&mut frames, &mut target, attached).await else { return };
+    let mut track = Ending(Some(track));
     let mut writer =
         Writer { hub, target, subscription: subscribed.subscription, group: None, waiting: false };
     for frame in &kept {
-        if writer.write(&track, frame).await.is_err() {
+        if let Some(track) = &track.0
+            && writer.write(track, frame).await.is_err()
+        {
             return;
         }
     }
     drop(kept);
-    loop {
+    while let Some(producer) = &track.0 {
         tokio::select! {
             frame = frames.recv() => {
-                let Some(frame) = frame else {
-                    writer.finish_group();
-                    let _ = track.finish();
-                    return;
-                };
-                if let Err(error) = writer.write(&track, &frame).await {
-                    return tracing::debug!(%error, track = track.name(), "track ended");
+                let Some(frame) = frame else { return };
+                if let Err(error) = writer.write(producer, &frame).await {
+                    return tracing::debug!(%error, track = producer.name(), "track ended");
                 }
             }
-            _ = track.unused() => break,
+            _ = producer.unused() => {
+                // What is cached must not be shown to the next reader, who gets a pump of its own.
+                if track.abort_unused() {
+                    writer.abort_group();
+                } else {
+                    // A reader came back just now: it, too, begins with a keyframe.
+                    writer.restart().await;
+                }
+            }
         }
     }
-    // Nobody reads any more; what is cached must not be shown to the next reader, who starts a new pump.
-    writer.abort_group();
-    if let Err(track) = track.abort_unused(moq_net::Error::Cancel) {
-        // A reader came back just now. It asks again, and gets a pump of its own.
-        let _ = track.abort(moq_net::Error::Cancel);
+}
+
+/// A MoQ track that ends when its pump does, however that comes.
+struct Ending(Option<track::Producer>);
+
+impl Ending {
+    /// Ends the track at once, with what is cached of it, unless somebody reads it.
+    fn abort_unused(&mut self) -> bool {
+        self.0 = self.0.take().and_then(|track| track.abort_unused(moq_net::Error::Cancel).err());
+        self.0.is_none()
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if let Some(track) = self.0.take() {
+            // An error means that it has ended already.
+            let _ = track.finish();
+        }
     }
 }
 
@@ -148,6 +169,12 @@ struct Writer {
     waiting: bool,
 }
 
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.finish_group();
+    }
+}
+
 impl Writer {
     async fn write(&mut self, track: &track::Producer, frame: &Frame) -> Result<(), moq_net::Error> {
         self.target.learn(frame);
@@ -165,10 +192,8 @@ impl Writer {
         }
         if !frame.keyframe && self.target.backlog.is_behind(Instant::now()) {
             tracing::debug!(track = track.name(), "the client is too slow: on with the next keyframe");
-            self.abort_group();
             self.target.backlog.forget();
-            self.waiting = true;
-            self.hub.resync(self.subscription).await;
+            self.restart().await;
             return Ok(());
         }
         if frame.keyframe {
@@ -182,6 +207,13 @@ impl Writer {
         group.write_frame(timestamp, payload)
     }
 
+    /// Gives up the group and goes on with the next keyframe, which is asked for.
+    async fn restart(&mut self) {
+        self.abort_group();
+        self.waiting = true;
+        self.hub.resync(self.subscription).await;
+    }
+
     fn next_group(&self, track: &track::Producer) -> Result<group::Producer, moq_net::Error> {
         let sequence = self.target.next_group.fetch_add(1, Ordering::Relaxed);
         track.create_group(group::Info { sequence })
@@ -193,6 +225,7 @@ impl Writer {
         }
     }
 
+    /// Ends the group at once; what has not left is not sent.
     fn abort_group(&mut self) {
         if let Some(group) = self.group.take() {
             let _ = group.abort(moq_net::Error::Old);

@@ -1,4 +1,7 @@
 //! RFC 9443 §2: what a datagram is, by its first byte.
+//!
+//! That QUIC is told by its fixed bit holds only where no peer is invited to grease it (RFC 9287 §3): the QUIC
+//! endpoint behind this port must not send that transport parameter.
 
 /// Who takes a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

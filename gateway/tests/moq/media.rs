@@ -82,6 +82,10 @@ async fn from_to(publisher: Over, viewer: Over) {
     let viewer = Client::connect(&gateway, viewer, "/demo?name=bob").await;
     watch(&viewer).await;
     task.abort();
+    // All of it was QUIC, and looked like it: nobody was invited to grease the bit that tells (RFC 9287).
+    let stats = gateway.port.stats();
+    assert!(stats.quic_received > 50, "{stats:?}");
+    assert_eq!((stats.webrtc_received, stats.dropped_unknown), (0, 0), "{stats:?}");
 }
 
 #[tokio::test]
