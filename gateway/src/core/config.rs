@@ -41,7 +41,7 @@ impl Default for Config {
             max_payload_bytes: 1160,
             max_frame_bytes: 4 << 20,
             keyframe_interval_min: Duration::from_millis(250),
-            keyframe_interval_max: Duration::from_secs(2),
+            keyframe_interval_max: Duration::from_secs(1),
             keyframe_share_percent: 25,
             keyframe_repeat: Duration::from_millis(200),
             group_age: Duration::from_secs(8),
@@ -93,7 +93,7 @@ setters! {
     max_frame_bytes: usize;
     /// Shortest time between two keyframes that are asked of one layer. Default 250 ms.
     keyframe_interval_min: Duration;
-    /// Longest such time, however much a keyframe costs. Default 2 s.
+    /// Longest such time, however much a keyframe costs: nobody joins later than this. Default 1 s.
     keyframe_interval_max: Duration;
     /// The part of a layer's bit rate that asked keyframes may take, in percent. Default 25.
     keyframe_share_percent: u32;

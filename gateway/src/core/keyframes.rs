@@ -1,7 +1,7 @@
 //! The budget of keyframe requests of one layer.
 //!
 //! Everybody's wishes (joiners of either form, feedback from receivers, losses on the way in) become one request to
-//! the publisher. A keyframe costs all receivers: two may be asked in a row, and after that one per interval, which is
+//! the publisher. A keyframe costs all receivers: three may be asked in a row, and after that one per interval, which is
 //! so long that asked keyframes take no more than a share of the layer's bit rate. A request without an answer is
 //! repeated, at growing distances, for as long as somebody waits.
 
@@ -11,8 +11,8 @@ use tombolo_net::Bitrate;
 
 use super::config::Config;
 
-/// Keyframes that may be asked at once after a quiet time.
-const BURST: u32 = 2;
+/// Keyframes that may be asked in a row after a quiet time.
+const BURST: u32 = 3;
 
 /// Feedback this soon after a keyframe began was sent before the keyframe arrived.
 const STALE_FEEDBACK: Duration = Duration::from_millis(100);
@@ -190,23 +190,23 @@ mod tests {
         // 25 kB in a stream of 1 Mb/s: 0.8 s of its quarter.
         budget.set_cost(&Config::default(), 25_000, Bitrate::from_kbps(1000));
         let requests = asked(&mut budget, start, Duration::from_secs(8), Some(20 * MS));
-        assert!((10..=12).contains(&requests), "{requests}");
+        assert!((11..=13).contains(&requests), "{requests}");
         assert!(!budget.is_deaf());
     }
 
     #[test]
-    fn the_first_wish_is_asked_at_once_and_a_second_one_soon_after_as_well() {
+    fn the_first_wish_is_asked_at_once_and_two_more_soon_after_as_well() {
         let now = Instant::now();
         let config = Config::default();
         let mut budget = KeyframeBudget::default();
-        for at in [now, now + 30 * MS] {
+        for at in [now, now + 30 * MS, now + 60 * MS] {
             budget.want(at);
             assert_eq!(budget.timeout(&config), Some(at));
             assert!(budget.poll(at, &config, true));
             budget.on_keyframe(at + 20 * MS);
         }
-        budget.want(now + 60 * MS);
-        assert!(!budget.poll(now + 60 * MS, &config, true));
+        budget.want(now + 90 * MS);
+        assert!(!budget.poll(now + 90 * MS, &config, true));
         assert_eq!(budget.timeout(&config), Some(now + 250 * MS));
         assert!(budget.poll(now + 250 * MS, &config, true));
     }

@@ -301,6 +301,17 @@ impl Core {
         track: TrackId,
         wish: Subscribe,
     ) -> Result<SubscriptionId, SubscribeError> {
+        self.add_subscription(now, participant, track, wish, false)
+    }
+
+    fn add_subscription(
+        &mut self,
+        now: Instant,
+        participant: ParticipantId,
+        track: TrackId,
+        wish: Subscribe,
+        held: bool,
+    ) -> Result<SubscriptionId, SubscribeError> {
         let subscriber = self.participants.get(&participant).ok_or(SubscribeError::UnknownParticipant)?;
         if subscriber.subscriptions.len() >= self.config.max_subscriptions {
             return Err(SubscribeError::Limit);
@@ -310,12 +321,41 @@ impl Core {
         let first = self.rng.next_u64();
         // Half the space at most, so that the first wrap is not near (RFC 3711 §3.3.1 counts wraps from the start).
         let rewriter = Rewriter::new(90_000, (first >> 32) as u16 & 0x7fff, first as u32);
-        self.subscriptions.insert(id, Subscription::new(id, participant, wish, rewriter));
+        let mut subscription = Subscription::new(id, participant, wish, rewriter);
+        subscription.held = held;
+        self.subscriptions.insert(id, subscription);
         if let Some(subscriber) = self.participants.get_mut(&participant) {
             subscriber.subscriptions.insert(id);
         }
         self.with_track(now, track, |track, cx| track.attach(cx, id));
         Ok(id)
+    }
+
+    /// Subscribes like [`Self::subscribe`] for a receiver that cannot be reached yet: nothing is sent, and no keyframe
+    /// is asked for that would be lost, until [`Self::release`].
+    ///
+    /// # Errors
+    /// As for [`Self::subscribe`].
+    pub fn subscribe_held(
+        &mut self,
+        now: Instant,
+        participant: ParticipantId,
+        track: TrackId,
+        wish: Subscribe,
+    ) -> Result<SubscriptionId, SubscribeError> {
+        self.add_subscription(now, participant, track, wish, true)
+    }
+
+    /// The receiver of a held subscription can be reached now. Does nothing to one that is not held.
+    pub fn release(&mut self, now: Instant, id: SubscriptionId) {
+        let Some(subscription) = self.subscriptions.get_mut(&id).filter(|subscription| subscription.held)
+        else {
+            return;
+        };
+        match subscription.track {
+            Some(track) => self.with_track(now, track, |track, cx| track.release(cx, id)),
+            None => subscription.held = false,
+        }
     }
 
     fn check(

@@ -87,6 +87,8 @@ pub(super) struct Subscription {
     pub(super) current: Option<usize>,
     pub(super) rewriter: Rewriter,
     pub(super) last_resync: Option<Instant>,
+    /// Its receiver cannot be reached yet: it gets nothing, and nothing is asked for on its behalf.
+    pub(super) held: bool,
     /// Too slow a moment ago: waits for the next group, and gets none that is kept.
     pub(super) resyncs: bool,
     pub(super) last_burst: Option<Instant>,
@@ -111,6 +113,7 @@ impl Subscription {
             current: None,
             rewriter,
             last_resync: None,
+            held: false,
             resyncs: false,
             last_burst: None,
             last_media_us: None,
@@ -141,7 +144,12 @@ impl Subscription {
 
     /// Whether the subscriber needs a keyframe of its target layer to go on.
     pub(super) fn waits(&self) -> bool {
-        self.current != Some(self.target)
+        self.current != Some(self.target) && !self.held
+    }
+
+    /// Whether it has use for a layer.
+    pub(super) fn wants(&self, layer: usize) -> bool {
+        (self.target == layer || self.current == Some(layer)) && !self.held
     }
 
     /// What becomes of a packet of `layer`. `recent` are the packets before it in order of arrival, some of which may
@@ -160,7 +168,7 @@ impl Subscription {
             }
             return;
         }
-        if self.target != layer || !packet.info.starts_keyframe || !packet.live {
+        if self.target != layer || !packet.info.starts_keyframe || !packet.live || self.held {
             return;
         }
         self.current = Some(layer);
@@ -180,7 +188,7 @@ impl Subscription {
     pub(super) fn offer_frame(&mut self, layer: usize, frame: &MediaFrame, live: bool) -> Option<Output> {
         let mut frame = frame.clone();
         if self.current != Some(layer) {
-            if self.target != layer || !frame.keyframe || !live {
+            if self.target != layer || !frame.keyframe || !live || self.held {
                 return None;
             }
             self.current = Some(layer);

@@ -159,7 +159,7 @@ impl Track {
                     cx.outputs.push_back(Output::GroupEnded { subscription: *id });
                 }
             }
-            wanted |= subscription.target == index;
+            wanted |= subscription.target == index && !subscription.held;
         }
         if video && wanted {
             cx.stats.keyframes_wanted += 1;
@@ -183,7 +183,8 @@ impl Track {
 
     /// A receiver asks for a keyframe.
     pub(super) fn request_keyframe(&mut self, cx: &mut Context<'_>, id: SubscriptionId) {
-        let Some(subscription) = cx.subscriptions.get(&id).filter(|_| self.is_video()) else {
+        let video = self.is_video();
+        let Some(subscription) = cx.subscriptions.get(&id).filter(|sub| video && !sub.held) else {
             return;
         };
         cx.stats.keyframes_wanted += 1;
@@ -201,7 +202,8 @@ impl Track {
 
     /// A receiver is too slow: it goes on with the next keyframe.
     pub(super) fn resync(&mut self, cx: &mut Context<'_>, id: SubscriptionId) {
-        let Some(subscription) = cx.subscriptions.get_mut(&id) else {
+        let Some(subscription) = cx.subscriptions.get_mut(&id).filter(|subscription| !subscription.held)
+        else {
             return;
         };
         cx.stats.resyncs += 1;
@@ -239,6 +241,16 @@ impl Track {
         self.start(cx, id);
     }
 
+    /// The receiver of a held subscription can be reached now.
+    pub(super) fn release(&mut self, cx: &mut Context<'_>, id: SubscriptionId) {
+        if let Some(subscription) = cx.subscriptions.get_mut(&id) {
+            subscription.held = false;
+            self.choose_layers(cx);
+            self.refresh(cx);
+            self.start(cx, id);
+        }
+    }
+
     /// Removes a subscription.
     pub(super) fn detach(&mut self, cx: &mut Context<'_>, id: SubscriptionId) {
         self.packet_subscribers.retain(|&subscriber| subscriber != id);
@@ -259,7 +271,8 @@ impl Track {
 
     /// Gets a subscription that waits for its target layer what it needs.
     pub(super) fn start(&mut self, cx: &mut Context<'_>, id: SubscriptionId) {
-        let Some(subscription) = cx.subscriptions.get(&id).filter(|_| self.is_video()) else {
+        let video = self.is_video();
+        let Some(subscription) = cx.subscriptions.get(&id).filter(|sub| video && !sub.held) else {
             return;
         };
         let index = subscription.target;
@@ -356,7 +369,7 @@ impl Track {
     fn refresh(&mut self, cx: &mut Context<'_>) {
         for index in 0..self.layers.len() {
             let wants = |id: &SubscriptionId| {
-                cx.subscriptions.get(id).is_some_and(|sub| sub.target == index || sub.current == Some(index))
+                cx.subscriptions.get(id).is_some_and(|subscription| subscription.wants(index))
             };
             let packets = self.packet_subscribers.iter().any(wants);
             let frames = self.frame_subscribers.iter().any(wants);

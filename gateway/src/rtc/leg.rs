@@ -262,6 +262,7 @@ impl Leg {
 
     /// Carries out a change; `false` when the track cannot be shown, which the client is told.
     fn show(&mut self, now: Instant, stage: &mut Stage, change: &Change, effects: &mut Vec<Effect>) -> bool {
+        let connected = self.is_connected();
         let Some(section) = self.sections.get_mut(&change.mid) else { return true };
         let outcome = match change.shows {
             None => {
@@ -270,6 +271,9 @@ impl Leg {
             }
             Some(candidate) => section.show(now, stage, self.participant, candidate, &change.mid, effects),
         };
+        if connected && let Some(shown) = &section.shows {
+            stage.core.release(now, shown.subscription);
+        }
         match (outcome, change.shows) {
             (Ok(()), shows) => {
                 let shows = shows.map(|shown| (shown.track, shown.participant));
@@ -302,6 +306,9 @@ impl Leg {
                 Event::TrackEnded { transceiver } => self.unpublish(now, stage, transceiver, effects),
                 Event::ConnectionStateChanged(ConnectionState::Connected) => {
                     self.connect_by = None;
+                    for shown in self.sections.values().filter_map(|section| section.shows.as_ref()) {
+                        stage.core.release(now, shown.subscription);
+                    }
                     self.tell(LegEvent::Connected);
                 }
                 Event::Failed(reason) => {
@@ -489,7 +496,8 @@ impl Section {
             None => {
                 let codecs = self.codecs.clone();
                 let wish = Subscribe { form: Form::Packets, layer: LayerChoice::Highest, codecs };
-                let subscription = stage.core.subscribe(now, participant, candidate.track, wish)?;
+                // A keyframe that comes before the client is connected would be lost.
+                let subscription = stage.core.subscribe_held(now, participant, candidate.track, wish)?;
                 self.shows = Some(Shown { subscription, codec });
                 effects.push(Effect::Subscribed(subscription, mid.to_owned()));
             }

@@ -260,3 +260,44 @@ fn an_old_group_after_a_pause_is_not_live() {
         assert_eq!(world.viewers[&viewer].shown.last().unwrap().number, world.newest(publisher, 0));
     }
 }
+
+/// A receiver that is not connected yet costs the publisher nothing, and starts at once when it is.
+#[test]
+fn a_held_subscription_starts_when_it_is_released() {
+    for (from, to) in BOTH.into_iter().flat_map(|from| BOTH.map(|to| (from, to))) {
+        let mut world = World::new(Config::default());
+        let publisher = world.publish(from, CodecName::Vp8, 1, true);
+        let viewer = world.subscribe_held(publisher, to);
+        world.run(Duration::from_secs(3));
+        world.core.request_keyframe(world.now, viewer);
+        world.core.resync(world.now, viewer);
+        world.run(Duration::from_secs(7));
+        assert!(!world.shows(viewer), "{from:?} to {to:?}");
+        assert_eq!(world.publishers[publisher].layers[0].requests, 0);
+        assert_eq!(world.core.stats().assemblers + world.core.stats().packetizers, 0);
+        world.core.release(world.now, viewer);
+        world.drain();
+        let took = world.run_until(|world| world.shows(viewer));
+        assert!(took <= 70 * MS, "{from:?} to {to:?}: {took:?}");
+        assert_eq!(world.publishers[publisher].layers[0].requests, 1);
+    }
+}
+
+/// Ten joins, one after the other and each soon after the last: none has to wait for the budget.
+#[test]
+fn joins_in_a_row_are_all_quick() {
+    for to in BOTH {
+        let mut world = World::new(Config::default());
+        let publisher = world.publish(Form::Packets, CodecName::Vp8, 1, true);
+        world.run(Duration::from_secs(12));
+        for n in 0..10 {
+            let viewer = world.subscribe(publisher, to, LayerChoice::Highest);
+            let took = world.run_until(|world| world.shows(viewer));
+            assert!(took <= 100 * MS, "{to:?} {n}: {took:?}");
+            // A receiver's own request for what it gets anyway.
+            world.core.request_keyframe(world.now, viewer);
+            world.run(1200 * MS);
+            world.unsubscribe(viewer);
+        }
+    }
+}

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tombolo_gateway::core::{
     Config, Core, Form, LayerChoice, LayerInfo, MediaFrame, MediaPacket, OutPacket, Output, ParticipantId,
-    ParticipantInfo, Subscribe, SubscriptionId, TrackId, TrackInfo,
+    ParticipantInfo, Subscribe, SubscribeError, SubscriptionId, TrackId, TrackInfo,
 };
 use tombolo_net::{ExtSeqNo, NtpTime, RtpTime, Seed, SeqUnwrapper};
 use tombolo_rtp::codec::{Assembler, AssemblerInput, Codec, Packetizer};
@@ -272,13 +272,34 @@ impl World {
     }
 
     pub(crate) fn subscribe(&mut self, publisher: usize, form: Form, layer: LayerChoice) -> SubscriptionId {
+        let id = self.subscribe_with(publisher, form, layer, Core::subscribe);
+        self.drain();
+        id
+    }
+
+    pub(crate) fn subscribe_held(&mut self, publisher: usize, form: Form) -> SubscriptionId {
+        self.subscribe_with(publisher, form, LayerChoice::Highest, Core::subscribe_held)
+    }
+
+    fn subscribe_with(
+        &mut self,
+        publisher: usize,
+        form: Form,
+        layer: LayerChoice,
+        subscribe: impl Fn(
+            &mut Core,
+            Instant,
+            ParticipantId,
+            TrackId,
+            Subscribe,
+        ) -> Result<SubscriptionId, SubscribeError>,
+    ) -> SubscriptionId {
         let participant = self.join();
         let Publisher { track, codec, .. } = self.publishers[publisher];
         let codecs = vec![CodecName::Vp8, CodecName::H264, CodecName::Opus];
-        let id =
-            self.core.subscribe(self.now, participant, track, Subscribe { form, layer, codecs }).unwrap();
+        let wish = Subscribe { form, layer, codecs };
+        let id = subscribe(&mut self.core, self.now, participant, track, wish).unwrap();
         self.viewers.insert(id, Viewer::new(form, codec));
-        self.drain();
         id
     }
 
