@@ -8,6 +8,8 @@ import { type Participant, type Problem, Session, SessionError, type SessionFigu
 /** Versions of moq-lite that the gateway and this client share, newest first. */
 const PROTOCOLS = ["moq-lite-05", "moq-lite-04", "moq-lite-03", "moql"];
 const CONNECT_TIMEOUT_MS = 8000;
+/** A gateway that tells no roster within this time does not have one. */
+const ROSTER_TIMEOUT_MS = 500;
 const RECONNECT_FIRST_MS = 250;
 const RECONNECT_MOST_MS = 8000;
 /** The broadcast in which the gateway speaks about the session itself. */
@@ -96,9 +98,16 @@ export class WebTransportSession extends Session {
       return;
     }
     this.#connection = connection;
-    this.#attempts = 0;
     if (this.#options.publish) this.#publish(connection, this.#options.publish);
     void this.#follow(connection);
+    const told = this.#control(connection.consume(Path.from(CONTROL)));
+    // Who is not let in gets a session that is closed with the reason; whoever is told the roster is in.
+    const refusal = await Promise.race([closed, told.then(() => null)]);
+    if (refusal !== null) {
+      this.#teardown();
+      throw new SessionError(refused(refusal, url));
+    }
+    this.#attempts = 0;
     void closed.then((reason) => this.#lost(connection, reason));
     this.setState("joined");
   }
@@ -115,10 +124,6 @@ export class WebTransportSession extends Session {
     const announced = connection.announced();
     for (let event = await announced.next(); event; event = await announced.next()) {
       const path = String(event.path);
-      if (path === CONTROL) {
-        if (event.active) void this.#control(connection.consume(event.path));
-        continue;
-      }
       if (!path.endsWith(SUFFIX)) continue;
       const participant = path.slice(0, -SUFFIX.length);
       if (participant === this.#options.name) continue;
@@ -135,18 +140,20 @@ export class WebTransportSession extends Session {
     this.setParticipants(others);
   }
 
-  async #control(broadcast: Broadcast.Consumer): Promise<void> {
+  /** Follows the gateway's own broadcast; settles when the first roster has come, or when it is clear that none will. */
+  #control(broadcast: Broadcast.Consumer): Promise<void> {
     void this.#followKeyframes(broadcast);
     const track = broadcast.subscribe("roster.json", { priority: 100 });
-    try {
+    const follow = async (first: () => void) => {
       for (let roster = await track.readJson(); roster !== undefined; roster = await track.readJson()) {
         if (!Array.isArray(roster)) continue;
         this.#hasRoster = true;
         this.setParticipants((roster as Participant[]).filter((participant) => participant.name !== this.#options.name));
+        first();
       }
-    } catch {
-      // The session ended, or the gateway keeps no roster: announcements remain.
-    }
+    };
+    // Where there is no roster, announcements remain.
+    return new Promise((resolve) => void follow(resolve).then(() => setTimeout(resolve, ROSTER_TIMEOUT_MS), () => setTimeout(resolve, ROSTER_TIMEOUT_MS)));
   }
 
   async #followKeyframes(broadcast: Broadcast.Consumer): Promise<void> {

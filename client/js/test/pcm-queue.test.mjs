@@ -6,11 +6,12 @@ const RATE = 48_000;
 const chunk = (value, frames = 960) => [new Float32Array(frames).fill(value)];
 const quantum = () => [new Float32Array(128), new Float32Array(128)];
 
-/** Pushes 20 ms chunks and pulls quanta in real time for `ms`; `late(i)` delays chunk i by so many ms. */
+/** Pushes 20 ms chunks and pulls quanta in real time for `ms`; `late(i)` delays chunk i, and those behind it, by so many ms. */
 function run(queue, ms, late = () => 0, rate = RATE) {
   const heard = [];
   let next = 0;
-  const arrivals = Array.from({ length: ms / 20 }, (_, i) => ({ i, at: i * 20 + late(i) })).sort((a, b) => a.at - b.at);
+  let latest = 0;
+  const arrivals = Array.from({ length: ms / 20 }, (_, i) => ({ i, at: (latest = Math.max(latest, i * 20 + late(i))) }));
   for (let t = 0; t < ms; t += (128 / rate) * 1000) {
     while (arrivals[next] && arrivals[next].at <= t) {
       queue.push(arrivals[next].i * 20_000, RATE, chunk(0.5));

@@ -52,3 +52,8 @@ export function heardAtMs(context: AudioContext, contextTime: number): number {
   }
   return performance.now() + (contextTime - context.currentTime + (context.outputLatency || 0)) * 1000;
 }
+
+/** The time on `performance.now()`'s clock, in milliseconds, at which the sample of `contextTime` is handed to the device. */
+export function handedOverAtMs(context: AudioContext, contextTime: number): number {
+  return heardAtMs(context, contextTime) - (context.outputLatency || 0) * 1000;
+}

@@ -1,6 +1,6 @@
 /** Plays one Opus (or other) track through the audio worklet, and is the clock that pictures follow. */
 
-import { heardAtMs, playerContext } from "./audio-context.ts";
+import { handedOverAtMs, playerContext } from "./audio-context.ts";
 import type { AudioRendition } from "./catalog.ts";
 import type { MediaFrame } from "./legacy.ts";
 import type { PcmStatus } from "./pcm-queue.ts";
@@ -44,11 +44,11 @@ export class AudioPlayer {
     this.#decoder.decode(new EncodedAudioChunk({ type: "key", timestamp: frame.timestampUs, data: frame.data }));
   }
 
-  /** Media time in microseconds that is heard at `nowMs`, or `null` while nothing plays. */
+  /** Media time in microseconds that is handed to the sound device at `nowMs`, or `null` while nothing plays. */
   mediaUsAt(nowMs: number): number | null {
     const status = this.#status;
     if (!status || status.mediaUs === null || nowMs - status.atMs > CLOCK_VALID_MS) return null;
-    return status.mediaUs + (nowMs - heardAtMs(this.context, status.contextTime)) * 1000;
+    return status.mediaUs + (nowMs - handedOverAtMs(this.context, status.contextTime)) * 1000;
   }
 
   /** Queue level and underruns, for the figures. */

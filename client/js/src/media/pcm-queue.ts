@@ -16,8 +16,8 @@ export interface PcmStatus {
 
 const CHANNELS = 2;
 const CAPACITY_SECONDS = 1;
-const START_TARGET_MS = 40;
-const LEAST_TARGET_MS = 30;
+const START_TARGET_MS = 30;
+const LEAST_TARGET_MS = 25;
 const MOST_TARGET_MS = 160;
 const UNDERRUN_STEP_MS = 15;
 /** The target shrinks by a millisecond after this much sound without an underrun. */
@@ -28,6 +28,8 @@ const SKIP_SURPLUS_MS = 80;
 const CONTINUOUS_US = 5_000;
 /** Longer holes are jumped over instead of being filled with silence. */
 const FILL_US = 200_000;
+/** The level swings by a chunk around its mean; within this distance of the target the speed is left alone. */
+const CALM_ERROR_MS = 15;
 const RATE_SPAN = 0.01;
 
 /** A ring of stereo samples with media times. */
@@ -111,7 +113,7 @@ export class PcmQueue {
     const ratio = this.#rate / this.#outputRate;
     this.#level += (this.#levelMs() - this.#level) * 0.02;
     const error = this.#level - this.#targetMs;
-    if (Math.abs(error) < 8) return ratio;
+    if (Math.abs(error) < CALM_ERROR_MS) return ratio;
     return ratio * (1 + Math.max(-RATE_SPAN, Math.min(RATE_SPAN, error / 2000)));
   }
 

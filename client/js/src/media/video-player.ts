@@ -4,8 +4,11 @@ import type { VideoRendition } from "./catalog.ts";
 import type { MediaFrame } from "./legacy.ts";
 import { LiveEdge } from "./live-edge.ts";
 
-/** Sound may be behind picture by this much before pictures wait for it: people do not notice it, and waiting costs latency. */
-const SOUND_LAG_MS = 40;
+/**
+ * Sound may be behind picture by this much before pictures wait for it: people do not notice it (ITU-R BT.1359 says up to
+ * 125 ms), and waiting costs latency. Both are taken where they leave the page; screen and loudspeaker add about the same.
+ */
+const SOUND_LAG_MS = 55;
 /** Pictures never wait longer than this for the sound. */
 const MOST_WAIT_MS = 150;
 
@@ -14,7 +17,7 @@ const MOST_QUEUED = 6;
 
 /** What the player asks of its surroundings. */
 export interface VideoPlayerHooks {
-  /** Media time that is heard at `nowMs`, in microseconds; `null` where there is no sound. */
+  /** Media time of the sound that leaves the page at `nowMs`, in microseconds; `null` where there is no sound. */
   soundUsAt(nowMs: number): number | null;
   /** A picture is on the canvas. */
   shown(): void;
