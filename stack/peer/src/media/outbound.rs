@@ -84,7 +84,9 @@ pub(crate) struct Outbound {
     pub(crate) rtx: rtx::Sender,
     pub(crate) reports: SenderReports,
     pub(crate) responder: Responder,
-    pub(crate) cache: Cache<Kept>,
+    /// Made with the first packet: a peer that only negotiates costs no memory.
+    pub(crate) cache: Option<Cache<Kept>>,
+    cache_packets: u16,
     pub(crate) handler: Handler,
     pub(crate) round_trip: RoundTrip,
     pub(crate) stats: stats::Outbound,
@@ -108,8 +110,6 @@ impl Outbound {
             MediaKind::Audio => 48_000,
             MediaKind::Video => 90_000,
         };
-        // Video bursts are large, sound is small: both keep about two seconds.
-        let packets = if kind == MediaKind::Audio { 128 } else { 1024 };
         Self {
             transceiver,
             rid: encoding.rid,
@@ -118,7 +118,8 @@ impl Outbound {
             rtx: rtx::Sender::new(encoding.rtx_ssrc, rtx_seq),
             reports: SenderReports::new(encoding.ssrc, clock_rate),
             responder: Responder::new(ResponderConfig::default()),
-            cache: Cache::new(CacheConfig::default().max_packets(packets)),
+            cache: None,
+            cache_packets: if kind == MediaKind::Audio { 128 } else { 1024 },
             handler: Handler::new(),
             round_trip: RoundTrip::default(),
             stats: stats::Outbound::default(),
@@ -127,6 +128,16 @@ impl Outbound {
             sent_since_report: false,
             last_sent: None,
         }
+    }
+}
+
+impl Outbound {
+    /// Keeps a packet for retransmission, for about two seconds of either kind of media.
+    pub(crate) fn keep(&mut self, now: Instant, kept: Kept) {
+        let len = kept.payload.len();
+        let seq = self.responder.on_sent(kept.header.seq, len);
+        let config = CacheConfig::default().max_packets(self.cache_packets);
+        self.cache.get_or_insert_with(|| Cache::new(config)).insert(now, seq, len, kept);
     }
 }
 

@@ -17,6 +17,9 @@ use crate::transceiver::{NegotiatedMedia, Transceiver};
 
 /// The largest payload of one packet in bytes.
 const MAX_PAYLOAD: usize = 1400;
+/// A media clock this far from the wall clock it was tied to has become another one. Media that is kept for joiners is
+/// younger.
+const MAX_CLOCK_OFFSET_US: u64 = 10_000_000;
 /// What a packet may be larger than its payload, for the history's sizes: header, extensions and tag.
 const OVERHEAD: usize = 48;
 
@@ -81,9 +84,8 @@ impl Media {
         stream.sent_since_report = true;
         stream.last_sent = Some(now);
         if codec.feedback.nack {
-            let ext = stream.responder.on_sent(packet.seq, len);
             let sealed = codec.rtx_payload_type.is_none().then(|| egress.last());
-            stream.cache.insert(now, ext, len, Kept { header, payload: packet.payload, sealed });
+            stream.keep(now, Kept { header, payload: packet.payload, sealed });
         }
         Ok(())
     }
@@ -101,6 +103,7 @@ impl Media {
         let wall = self.epoch.ntp_at(now);
         let Some(media) = &transceiver.negotiated else { return };
         let Outbound { responder, cache, rtx, stats, rid, .. } = &mut self.outbound[index];
+        let Some(cache) = cache else { return };
         let Ok((_, kept)) = responder.resend(now, seq, cache, |kept: &Kept| kept.payload.len()) else {
             return;
         };
@@ -139,7 +142,7 @@ impl Outbound {
     pub(super) fn change_ssrc(&mut self, ssrc: tombolo_net::Ssrc) {
         self.ssrc = ssrc;
         self.reports = tombolo_interceptors::report::SenderReports::new(ssrc, self.clock_rate);
-        self.cache.clear();
+        self.cache = None;
         self.known_to_peer = false;
         self.reported = false;
     }
@@ -164,6 +167,7 @@ fn transport_seq(
     negotiated.then(|| history.on_sent(now, (len + OVERHEAD) as u32))
 }
 
+/// The clock of a media stream, tied to the wall clock anew when the media has jumped: another participant is shown.
 fn clock<'c>(
     clocks: &'c mut Vec<StreamClock>,
     stream_id: &str,
@@ -174,7 +178,11 @@ fn clock<'c>(
         clocks.push(StreamClock::new(stream_id.to_owned(), media_us, wall));
         clocks.len() - 1
     });
-    &clocks[index]
+    let clock = &mut clocks[index];
+    if clock.ntp_at(media_us).micros_since(wall).unsigned_abs() > MAX_CLOCK_OFFSET_US {
+        *clock = StreamClock::new(stream_id.to_owned(), media_us, wall);
+    }
+    clock
 }
 
 /// Writes the header with the extensions that were negotiated. An element that does not fit its form is left out

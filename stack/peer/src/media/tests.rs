@@ -347,7 +347,7 @@ fn only_original_packets_are_asked_for_and_resent() {
     let rtx = video.encodings()[0].rtx_ssrc;
     for (media, resent) in [(rtx, false), (Ssrc(77), false), (primary.ssrc, true)] {
         let mut nack = Vec::new();
-        write_nack(&mut nack, Ssrc(7), media, [SeqNo(5)].into_iter());
+        write_nack(&mut nack, Ssrc(7), media, [SeqNo(5)]);
         call.media.receive_rtcp(call.now, &nack, &call.transceivers, Some((srtp, egress)), &mut call.events);
         let header = sent(egress);
         assert_eq!(header.map(|header| (header.ssrc, header.payload_type)), resent.then_some((rtx, RTX)));

@@ -2,8 +2,9 @@
 
 use super::error::{SdpError, SdpReason};
 
-/// The most bytes of a description that are looked at: 256 KiB. Browsers' largest are below 40 KiB.
-pub const MAX_SDP_BYTES: usize = 256 * 1024;
+/// The most bytes of a description that are looked at: 512 KiB, a hundred sections of a browser with all its
+/// codecs.
+pub const MAX_SDP_BYTES: usize = 512 * 1024;
 
 /// One line: its number from 1, its type letter and its value without surrounding white space.
 #[derive(Clone, Copy, Debug)]

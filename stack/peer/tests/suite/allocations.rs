@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tombolo::net::{RtpTime, SeqNo};
+use tombolo::sdp::{Direction, SessionDescription};
 use tombolo::{Codec, Event, MediaKind, OutgoingPacket};
 
-use crate::peer::{Call, connected};
+use crate::peer::{Call, Peer, config, connected};
 
 /// A call driven by hand, so that only the connections are measured.
 struct Driven {
@@ -61,4 +62,37 @@ fn packets_cost_no_allocations() {
     // 10 000 packets are 50 seconds: some hundred reports, feedback messages and consent checks.
     assert!(counted.count_total < 1_000, "{counted:?}");
     assert!(counted.count_current.abs() < 100, "{counted:?}");
+}
+
+/// A peer that asks for as many sections as it may, and then does nothing, costs little.
+#[test]
+fn negotiating_alone_costs_little_memory() {
+    let offer = include_str!("../data/sdp/chromium156-simulcast3-vp8.sdp");
+    let offer: String = offer
+        .lines()
+        .filter(|line| !line.starts_with("a=rid:") && !line.starts_with("a=simulcast:"))
+        .map(|line| format!("{}\n", line.replace("a=sendonly", "a=recvonly")))
+        .collect();
+    let (head, video) = offer.split_at(offer.find("m=video").unwrap());
+    let mids: Vec<String> = (0..128).map(|mid| mid.to_string()).collect();
+    let mut text = head.replace("a=group:BUNDLE 0", &format!("a=group:BUNDLE {}", mids.join(" ")));
+    for mid in &mids {
+        text.push_str(&video.replace("a=mid:0", &format!("a=mid:{mid}")));
+    }
+    let mut peer = None;
+    let counted = allocation_counter::measure(|| {
+        let now = tombolo_netsim::start();
+        let mut made = Peer::new(config(2).ice_lite(true), 2);
+        made.pc.set_remote_description(now, SessionDescription::offer(&text).unwrap()).unwrap();
+        for id in made.pc.transceivers().iter().map(tombolo::Transceiver::id).collect::<Vec<_>>() {
+            made.pc.set_direction(id, Direction::SendOnly).unwrap();
+        }
+        let answer = made.pc.create_answer().unwrap();
+        made.pc.set_local_description(now, &answer).unwrap();
+        peer = Some(made);
+    });
+    let sending =
+        |transceiver: &&tombolo::Transceiver| transceiver.current_direction() == Some(Direction::SendOnly);
+    assert_eq!(peer.unwrap().pc.transceivers().iter().filter(sending).count(), 128);
+    assert!(counted.bytes_current < 2 << 20, "{} bytes", counted.bytes_current);
 }

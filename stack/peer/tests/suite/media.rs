@@ -173,6 +173,30 @@ fn reports_of_one_stream_speak_of_one_clock() {
     }
 }
 
+/// Another participant, whose media clock began at another time, is shown in the same slots: the reports stay near the
+/// packets' timestamps.
+#[test]
+fn a_clock_that_jumps_is_tied_anew() {
+    let mut call = connected();
+    let id = call.a.first(MediaKind::Audio);
+    let mut ticks = 0;
+    for (from, media_us) in [(0u16, 0i64), (200, 3_600_000_000), (400, 50_000)] {
+        for step in 0..200u16 {
+            let now = call.now();
+            ticks = (u32::from(from) + u32::from(step)) * 960;
+            let payload = Bytes::from_static(&[1, 2, 3]);
+            let mut packet =
+                OutgoingPacket::new(Codec::Opus, SeqNo(from + step), RtpTime(ticks), true, payload);
+            packet.media_time_us = Some(media_us + i64::from(step) * 20_000);
+            call.a.pc.send_rtp(now, id, packet).unwrap();
+            call.run_for(Duration::from_millis(20));
+        }
+        let last = *reports(&call.b).last().unwrap();
+        let apart = last.timestamp.distance_from(RtpTime(ticks)).unsigned_abs();
+        assert!(apart < 2 * 48_000, "{apart} ticks apart");
+    }
+}
+
 /// A keyframe is asked for once and again until one comes, and the sender is told once.
 #[test]
 fn keyframes_are_asked_for_until_one_comes() {
