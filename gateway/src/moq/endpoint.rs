@@ -22,9 +22,14 @@ const KEEP_ALIVE: Duration = Duration::from_secs(3);
 /// The most that the library may hold unacknowledged for one connection, in bytes. Above it, writing waits,
 /// and what waits can still be given up for something newer.
 const SEND_WINDOW_BYTES: u64 = 1 << 20;
-/// What may leave before the first acknowledgement, in bytes: a keyframe of a call's first picture, which the
-/// joiner is waiting for. Paced over a round trip.
-const INITIAL_WINDOW_BYTES: u64 = 64 << 10;
+/// What may be under way at first, in bytes. Live media seldom fills a window, so it seldom grows: this must hold
+/// a keyframe that a joiner waits for, and a second of media sent into an outage, so that the next packet
+/// goes out as soon as the path is back.
+const INITIAL_WINDOW_BYTES: u64 = 192 << 10;
+/// How many probe timeouts of silence count as persistent congestion.
+// Deviation: RFC 9002 §7.6.1 recommends 3, because a wireless outage of a second is not congestion, and a window
+// of two packets after it would cost the viewer another second.
+const PERSISTENT_CONGESTION_THRESHOLD: u32 = 60;
 /// The most streams of each kind that a client may have open. One group is one stream, and a group of sound
 /// lives for a few milliseconds.
 const MAX_STREAMS: u32 = 1024;
@@ -164,6 +169,7 @@ fn transport_config() -> io::Result<TransportConfig> {
         .max_idle_timeout(Some(IdleTimeout::try_from(IDLE).map_err(io::Error::other)?))
         .keep_alive_interval(Some(KEEP_ALIVE))
         .send_window(SEND_WINDOW_BYTES)
+        .persistent_congestion_threshold(PERSISTENT_CONGESTION_THRESHOLD)
         .max_concurrent_uni_streams(VarInt::from_u32(MAX_STREAMS))
         .max_concurrent_bidi_streams(VarInt::from_u32(MAX_STREAMS))
         .congestion_controller_factory(Arc::new(congestion));

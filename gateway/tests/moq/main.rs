@@ -3,6 +3,8 @@
 mod client;
 mod joining;
 mod media;
+mod relay;
+mod roads;
 
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
