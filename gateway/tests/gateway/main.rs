@@ -2,5 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod attacks;
+mod churn;
+mod client;
 mod refusals;
 mod support;

@@ -45,6 +45,7 @@ async fn whip_bodies_that_are_no_offer_are_refused_with_the_reason() {
     server.stop().await;
 }
 
+/// WHIP-01, WHIP-06: directions, and more than one track of a kind, that WHIP and WHEP do not have.
 #[tokio::test]
 async fn an_offer_that_whip_or_whep_does_not_allow_is_unprocessable_and_leaves_nothing() {
     let server = gateway().await;
@@ -53,11 +54,15 @@ async fn an_offer_that_whip_or_whep_does_not_allow_is_unprocessable_and_leaves_n
     assert_problem(&post(at, "/whip/demo", &watching).await, 422, "send");
     assert_problem(&post(at, "/whep/demo", OFFER).await, 422, "receive");
     assert_problem(&post(at, "/whep/demo?publisher=nobody", &watching).await, 404, "nobody");
+    let camera = OFFER.split_at(OFFER.find("m=video").unwrap()).1.replace("a=mid:1", "a=mid:2");
+    let cameras = OFFER.replace("BUNDLE 0 1", "BUNDLE 0 1 2") + &camera;
+    assert_problem(&post(at, "/whip/demo", &cameras).await, 422, "at most one");
     let metrics = request(at, "GET", "/metrics", &[], b"").await.body;
     assert!(metrics.contains("tombolo_webrtc_legs 0"), "{metrics}");
     server.stop().await;
 }
 
+/// WHIP-01 the answer, WHIP-02 the end, WHIP-03 what a PATCH must bring, WHIP-04 trickled candidates.
 #[tokio::test]
 async fn a_whip_session_follows_rfc_9725() {
     let server = gateway().await;
