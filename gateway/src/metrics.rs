@@ -55,6 +55,7 @@ fn record_core(stats: &core::Stats) {
     counter!("tombolo_keyframes_received_total").absolute(stats.keyframes_in);
     counter!("tombolo_gaps_total").absolute(stats.gaps);
     counter!("tombolo_resyncs_total").absolute(stats.resyncs);
+    counter!("tombolo_kept_groups_sent_total").absolute(stats.kept_groups_sent);
     for (reason, count) in [
         ("duplicate", stats.dropped_duplicates),
         ("unknown_track", stats.dropped_unknown),

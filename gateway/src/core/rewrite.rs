@@ -142,7 +142,8 @@ impl Rewriter {
     /// the difference between distances of arrival and of timestamps, both next to nothing here, so its delay stays
     /// where it is; it decodes the burst as fast as it can, for all of it is due, and shows what is newest at each
     /// refresh. True distances would make it play the group from its beginning. The playout-delay extension is not
-    /// used: a minimum of 0 changes how Chromium paces frames for the rest of the call.
+    /// used: a minimum of 0 changes how Chromium paces frames for the rest of the call. Seen in Chromium 156: the
+    /// group's keyframe stands for one refresh, and the next picture is the live one.
     ///
     /// The frame after the burst has its true distance to the last frame of it, less a few ticks where a running
     /// stream had no room for the burst.
