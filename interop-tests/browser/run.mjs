@@ -1,5 +1,6 @@
 // Tries the gateway in real browsers: node run.mjs SUITE [--publishers a,b] [--viewers a,b] [--seconds n]
 import { Browsers, missing } from "./lib/browsers.mjs";
+import { isInside, runInside } from "./lib/namespace.mjs";
 
 const SUITES = {
   matrix: async (...args) => (await import("./suites/matrix.mjs")).matrix(...args),
@@ -25,6 +26,11 @@ if (absent.length > 0) {
   // A counted, named skip, never a silent pass.
   console.log(`${suite}\tskip: not installed: ${absent.join(", ")} (apt-get install chromium firefox-esr)`);
   process.exit(0);
+}
+if (!isInside()) {
+  const code = runInside();
+  if (code === null) console.log(`${suite}\tskip: network namespaces are not allowed here, or iproute2 is not installed`);
+  process.exit(code ?? 0);
 }
 const browsers = new Browsers();
 let passed = false;

@@ -18,9 +18,10 @@ const fn package(name: &'static str, file: &'static str, needed_for: &'static st
     Package { name, file, needed_for }
 }
 
-const PACKAGES: [Package; 10] = [
+const PACKAGES: [Package; 11] = [
     package("chromium", "/usr/bin/chromium", "the browser suites"),
     package("firefox-esr", "/usr/bin/firefox-esr", "the browser suites"),
+    package("iproute2", "/usr/sbin/ip", "the browser suites"),
     package("pulseaudio", "/usr/bin/pulseaudio", "sound in Firefox"),
     package("fonts-dejavu-core", "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf", "the page in a browser"),
     package("ffmpeg", "/usr/bin/ffmpeg", "the recordings that the WHIP cells send"),

@@ -19,7 +19,7 @@ export function gatewayBinary() {
 
 /** A running gateway: `origin`, `port`, `pid`, `close()`. */
 export async function startGateway({ args = [] } = {}) {
-  const child = spawn(gatewayBinary(), ["serve", "--listen", "127.0.0.1:0", ...args], {
+  const child = spawn(gatewayBinary(), ["serve", "--listen", "0.0.0.0:0", ...args], {
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, NO_COLOR: "1" },
   });
