@@ -68,11 +68,13 @@ async function judgeViewer(browsers, results, viewer, page, seconds) {
       longestGapMs: tile?.longestGapMs,
       pitchHz: tile?.pitchHz,
       verdict: verdict({
-        "not seen": (tile?.distinct ?? 0) > seconds * 8,
+        "not seen": (tile?.distinct ?? 0) > seconds,
         "wrong pictures": tile?.wrong === 0,
         "pictures out of order": tile?.outOfOrder === 0,
-        "frozen": (tile?.longestGapMs ?? 1e9) < FREEZE_MS,
         "sound of somebody else": !hasSound || Math.abs((tile?.pitchHz ?? 0) - TONES[kind]) <= PITCH_TOLERANCE_HZ,
+      }, {
+        "fewer than 8 pictures a second": (tile?.distinct ?? 0) > seconds * 8,
+        "frozen": (tile?.longestGapMs ?? 1e9) < FREEZE_MS,
       }),
     });
   }

@@ -48,9 +48,10 @@ async function cell(browsers, gateway, from, viewer) {
       wrong: tile?.wrong,
       verdict: verdict({
         "no picture": (tile?.distinct ?? 0) > 0,
+        "wrong pictures": tile?.wrong === 0,
+      }, {
         "stale pictures": stale === 0,
         "frozen pictures": (tile?.longestGapMs ?? 1e9) < 500 && (tile?.distinct ?? 0) > 60,
-        "wrong pictures": tile?.wrong === 0,
       }),
     };
   } catch (error) {

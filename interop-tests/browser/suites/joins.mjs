@@ -65,7 +65,10 @@ async function tenJoins(browsers, gateway, channel, from, viewer, { road, limitM
       stale,
       wrong,
       times,
-      verdict: verdict({ [`first picture after more than ${limitMs} ms`]: medianMs <= limitMs, "stale pictures": stale === 0, "wrong pictures": wrong === 0 }),
+      verdict: verdict(
+        { "no picture": medianMs !== null, "wrong pictures": wrong === 0 },
+        { [`first picture after more than ${limitMs} ms`]: medianMs <= limitMs, "stale pictures": stale === 0 },
+      ),
     };
   } catch (error) {
     return { ...base, verdict: `FAIL: ${oneLine(error)}` };

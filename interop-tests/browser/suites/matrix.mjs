@@ -112,6 +112,7 @@ function judge(base, tile, report, directP50, hasSound) {
       "wrong pictures": tile.wrong === 0,
       "pictures out of order": tile.outOfOrder === 0,
       "no sound of the right pitch": !hasSound || (tile.pitchHz !== null && Math.abs(tile.pitchHz - PITCH_HZ) <= PITCH_TOLERANCE_HZ),
+    }, {
       "slower than a direct call": p50 === null || directP50 === null || p50 <= directP50 + LATENCY_ALLOWANCE_MS,
     }),
   };

@@ -48,8 +48,9 @@ async function cell(browsers, from, viewer, side) {
       behindAfterMs,
       verdict: verdict({
         "no picture came back": (freeze?.ms ?? 0) > 0,
-        [`more than ${LIMIT_MS} ms after the first packet`]: recoveryMs !== null && recoveryMs <= LIMIT_MS,
         "wrong pictures": tile?.wrong === 0,
+      }, {
+        [`more than ${LIMIT_MS} ms after the first packet`]: recoveryMs !== null && recoveryMs <= LIMIT_MS,
         "not live afterwards": behindAfterMs !== null && behindAfterMs <= LIVE_MS,
       }),
     };

@@ -48,8 +48,7 @@ async function cell(browsers, gateway, from, viewer, own, direct) {
       offsets,
       verdict: verdict({
         "too few flashes with a beep": offsets.length >= LEAST_EVENTS,
-        [`sound more than ${LIMIT_MS} ms off`]: soundBehindMs !== null && Math.abs(soundBehindMs) <= LIMIT_MS,
-      }),
+      }, { [`sound more than ${LIMIT_MS} ms off`]: soundBehindMs !== null && Math.abs(soundBehindMs) <= LIMIT_MS }),
     };
   } catch (error) {
     return { ...base, verdict: `FAIL: ${oneLine(error)}` };
