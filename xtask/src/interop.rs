@@ -59,7 +59,7 @@ fn run_suites(suites: &[(&str, &[&str])], tally: &mut Tally) {
     let encoder = packages::whip_encoder();
     for (suite, args) in suites {
         let failed_before = tally.failed;
-        let mut command = Command::new("node");
+        let mut command = bounded("node");
         command.args(["run.mjs", suite]).args(*args).current_dir(root().join(FOLDER));
         command.envs(encoder.as_ref().map(|path| ("TOMBOLO_FFMPEG", path)));
         let outcome = run_lines(command, |line| {
@@ -72,4 +72,14 @@ fn run_suites(suites: &[(&str, &[&str])], tally: &mut Tally) {
             tally.fail(suite, &reason);
         }
     }
+}
+
+/// A program that is ended, with all that it has started, after twenty minutes.
+fn bounded(program: &str) -> Command {
+    if !is_installed("timeout") {
+        return Command::new(program);
+    }
+    let mut command = Command::new("timeout");
+    command.args(["--kill-after=10", "1200", program]);
+    command
 }

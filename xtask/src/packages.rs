@@ -28,6 +28,7 @@ const PACKAGES: [Package; 11] = [
     package("nodejs", "/usr/bin/node", "the browser client and suites"),
     package("npm", "/usr/bin/npm", "the browser client and suites"),
     package("python3-venv", "/usr/share/doc/python3-venv", "the encoder of the WHIP cells"),
+    package("iproute2", "/usr/sbin/ip", "the network of the browser suites"),
     package("openssl", "/usr/bin/openssl", "the DTLS peers"),
     package("valgrind", "/usr/bin/valgrind", "the gate"),
 ];
