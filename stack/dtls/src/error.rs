@@ -44,9 +44,6 @@ pub enum PeerError {
     /// The peer sent an empty list of certificates.
     #[error("the peer has no certificate")]
     NoCertificate,
-    /// The server did not ask for a certificate (RFC 5763 §5 demands mutual authentication).
-    #[error("the server asked for no certificate")]
-    NoCertificateRequest,
     /// The certificate matches none of the fingerprints that were signalled.
     #[error("the certificate does not match the fingerprint")]
     FingerprintMismatch,
@@ -86,8 +83,7 @@ impl PeerError {
             | Self::Group
             | Self::SignatureScheme
             | Self::NoExtendedMasterSecret
-            | Self::NoCertificate
-            | Self::NoCertificateRequest => AlertDescription::HANDSHAKE_FAILURE,
+            | Self::NoCertificate => AlertDescription::HANDSHAKE_FAILURE,
             Self::FingerprintMismatch | Self::BadCertificate => AlertDescription::BAD_CERTIFICATE,
             Self::UnsupportedCertificate => AlertDescription::UNSUPPORTED_CERTIFICATE,
             Self::BadSignature | Self::BadFinished => AlertDescription::DECRYPT_ERROR,

@@ -24,7 +24,7 @@
 //! | error | alert |
 //! |---|---|
 //! | [`PeerError::Version`] | protocol_version |
-//! | [`PeerError::CipherSuite`], [`PeerError::Group`], [`PeerError::SignatureScheme`], [`PeerError::NoExtendedMasterSecret`], [`PeerError::NoCertificate`], [`PeerError::NoCertificateRequest`] | handshake_failure |
+//! | [`PeerError::CipherSuite`], [`PeerError::Group`], [`PeerError::SignatureScheme`], [`PeerError::NoExtendedMasterSecret`], [`PeerError::NoCertificate`] | handshake_failure |
 //! | [`PeerError::FingerprintMismatch`], [`PeerError::BadCertificate`] | bad_certificate |
 //! | [`PeerError::UnsupportedCertificate`] | unsupported_certificate |
 //! | [`PeerError::BadSignature`], [`PeerError::BadFinished`] | decrypt_error |

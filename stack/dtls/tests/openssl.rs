@@ -77,6 +77,16 @@ fn our_client_and_openssl_s_server_with_a_cookie() {
     session.check(&CASES[0]);
 }
 
+/// A server that asks for no certificate, as FFmpeg's WHIP output is one.
+#[test]
+fn our_client_and_a_server_that_asks_for_nothing() {
+    if is_missing("our client and a server that asks for nothing") {
+        return;
+    }
+    let mut session = Session::new("s_server-unasked", Role::Client, &CASES[0], &[]);
+    session.check(&CASES[0]);
+}
+
 #[test]
 fn openssl_s_client_and_our_server() {
     if is_missing("openssl s_client and our server") {

@@ -180,7 +180,14 @@ impl AwaitCertificateRequest {
         }
         context.transcript.add(&message.whole());
         let Self { negotiated, share, premaster } = self;
-        Ok(Handshake::ServerHelloDone(AwaitServerHelloDone { negotiated, share, premaster }))
+        Ok(Handshake::ServerHelloDone(AwaitServerHelloDone { negotiated, share, premaster, asked: true }))
+    }
+
+    /// Deviation: RFC 5763 §5 demands certificates of both sides, but the server asks for none, as that of FFmpeg's
+    /// WHIP output. It is the server that goes without knowing us; its own certificate was checked as always.
+    pub(crate) fn not_asked(self) -> AwaitServerHelloDone {
+        let Self { negotiated, share, premaster } = self;
+        AwaitServerHelloDone { negotiated, share, premaster, asked: false }
     }
 }
 
@@ -189,6 +196,8 @@ pub(crate) struct AwaitServerHelloDone {
     negotiated: Negotiated,
     share: Vec<u8>,
     premaster: tombolo_crypto::SharedSecret,
+    /// Whether the server wants our certificate.
+    asked: bool,
 }
 
 impl AwaitServerHelloDone {
@@ -199,16 +208,19 @@ impl AwaitServerHelloDone {
     ) -> Result<Handshake, FailReason> {
         context.transcript.add(&message.whole());
         context.flight.prepare();
-        let certificate = &context.config.certificate;
-        context.send(0, HandshakeType::CERTIFICATE, encode_certificate(certificate.der()));
+        if self.asked {
+            let certificate = encode_certificate(context.config.certificate.der());
+            context.send(0, HandshakeType::CERTIFICATE, certificate);
+        }
         let key_exchange = encode_client_key_exchange(&self.share);
         context.send(0, HandshakeType::CLIENT_KEY_EXCHANGE, key_exchange);
         let secrets = context.derive_secrets(&self.negotiated, &self.premaster, Sender::Client)?;
-        let signer = certificate.signer();
-        let signature = signer.sign(context.transcript.bytes())?;
-        let mut verify = Vec::with_capacity(signature.len() + 4);
-        DigitallySigned { scheme: context.own_scheme()?, signature: &signature }.encode(&mut verify);
-        context.send(0, HandshakeType::CERTIFICATE_VERIFY, verify);
+        if self.asked {
+            let signature = context.config.certificate.signer().sign(context.transcript.bytes())?;
+            let mut verify = Vec::with_capacity(signature.len() + 4);
+            DigitallySigned { scheme: context.own_scheme()?, signature: &signature }.encode(&mut verify);
+            context.send(0, HandshakeType::CERTIFICATE_VERIFY, verify);
+        }
         context.send_finished(&secrets, self.negotiated.suite, Sender::Client)?;
         context.launch(true);
         Ok(Handshake::ServerFinished(AwaitServerFinished { negotiated: self.negotiated, secrets }))

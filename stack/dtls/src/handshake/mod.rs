@@ -204,8 +204,8 @@ impl Handshake {
             (Self::CertificateRequest(state), Body::CertificateRequest(request)) => {
                 state.handle(&request, message, context)
             }
-            (Self::CertificateRequest(_), Body::ServerHelloDone) => {
-                Err(PeerError::NoCertificateRequest.into())
+            (Self::CertificateRequest(state), Body::ServerHelloDone) => {
+                state.not_asked().handle(message, context)
             }
             (Self::ServerHelloDone(state), Body::ServerHelloDone) => state.handle(message, context),
             (Self::ServerFinished(state), Body::Finished(data)) => state.handle(data, context),
