@@ -87,18 +87,20 @@ export async function openRelay(port, { rateBps = null, delayMs = 0 } = {}) {
   const tcp = createServer((client) => pipe(client, connect(port, "127.0.0.1"), up, down));
   await new Promise((resolve) => tcp.listen(0, "127.0.0.1", resolve));
   const udp = createSocket("udp4");
-  await new Promise((resolve) => udp.bind(tcp.address().port, "127.0.0.1", resolve));
+  await new Promise((resolve) => udp.bind(tcp.address().port, resolve));
   udp.setRecvBufferSize(1 << 20);
   const clients = new Map();
-  udp.on("message", (data, { port: from }) => {
-    let socket = clients.get(from);
+  udp.on("message", (data, { address, port: from }) => {
+    // A browser that has more than one address may send from another one than the relay's.
+    const client = `${address}:${from}`;
+    let socket = clients.get(client);
     if (!socket) {
       socket = createSocket("udp4");
-      clients.set(from, socket);
+      clients.set(client, socket);
       socket.connect(port, "127.0.0.1");
       // A gateway that has stopped answers with a refusal; the road just goes nowhere then.
       socket.on("error", () => undefined);
-      socket.on("message", (answer) => down.send(answer.length + 28, () => udp.send(answer, from, "127.0.0.1"), false));
+      socket.on("message", (answer) => down.send(answer.length + 28, () => udp.send(answer, from, address), false));
     }
     up.send(data.length + 28, () => socket.send(data, () => undefined), false);
   });
