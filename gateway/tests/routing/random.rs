@@ -26,6 +26,7 @@ enum Step {
     SetCanAsk(usize, bool),
     Subscribe { by: usize, track: usize, form: bool, layer: usize, codecs: u8 },
     Unsubscribe(usize),
+    Release(usize),
     Retarget(usize, Option<usize>),
     SetLayer(usize, usize),
     Media { track: usize, layer: usize, hop: i8, ticks: u32, keyframe: bool, len: usize, marker: bool },
@@ -65,6 +66,7 @@ fn step() -> impl Strategy<Value = Step> {
             |(by, track, form, layer, codecs)| Step::Subscribe { by, track, form, layer, codecs }
         ),
         2 => n().prop_map(Step::Unsubscribe),
+        3 => n().prop_map(Step::Release),
         2 => (n(), prop::option::of(n())).prop_map(|(sub, track)| Step::Retarget(sub, track)),
         2 => (n(), 0..5usize).prop_map(|(sub, layer)| Step::SetLayer(sub, layer)),
         30 => media(),
@@ -104,6 +106,7 @@ struct Stream {
     form: Option<Form>,
     seqs: BTreeSet<ExtSeqNo>,
     unwrapper: SeqUnwrapper,
+    held: bool,
     /// Since it shows what it shows.
     started: bool,
     last_time: Option<u64>,
@@ -202,11 +205,17 @@ impl Model {
             }
             Step::Subscribe { by, track, form: packets, layer, codecs } => {
                 let (Some(by), Some(track)) = (pick(&self.people, by), self.track(track)) else { return };
+                let held = codecs & 0x40 != 0;
                 let all = [CodecName::Vp8, CodecName::H264, CodecName::Opus];
                 let codecs = (0..3).filter(|n| codecs >> n & 3 != 0).map(|n| all[n]).collect();
                 let wish = Subscribe { form: form(packets), layer: choice(layer), codecs };
-                if let Ok(id) = self.core.subscribe(now, by, track, wish) {
-                    let stream = Stream { form: Some(form(packets)), ..Stream::default() };
+                let subscribed = if held {
+                    self.core.subscribe_held(now, by, track, wish)
+                } else {
+                    self.core.subscribe(now, by, track, wish)
+                };
+                if let Ok(id) = subscribed {
+                    let stream = Stream { form: Some(form(packets)), held, ..Stream::default() };
                     self.subscriptions.insert(id, stream);
                 }
             }
@@ -214,6 +223,12 @@ impl Model {
                 if let Some(id) = self.subscription(n) {
                     self.core.unsubscribe(now, id);
                     self.subscriptions.remove(&id);
+                }
+            }
+            Step::Release(n) => {
+                if let Some(id) = self.subscription(n) {
+                    self.core.release(now, id);
+                    self.subscriptions.entry(id).or_default().held = false;
                 }
             }
             Step::Retarget(n, track) => {
@@ -339,7 +354,7 @@ impl Model {
             match output {
                 Output::Packet { subscription, packet } => {
                     let stream = self.subscriptions.entry(subscription).or_default();
-                    assert_ne!(stream.form, Some(Form::Frames));
+                    assert!(stream.form != Some(Form::Frames) && !stream.held);
                     let seq = stream.unwrapper.unwrap(packet.seq);
                     assert!(stream.seqs.insert(seq), "{seq:?} is sent twice");
                     assert!(stream.started || packet.keyframe, "starts with a keyframe");
@@ -352,7 +367,7 @@ impl Model {
                         self.tracks.iter().any(|known| known.0 == track && known.2 == Form::Packets)
                     });
                     let stream = self.subscriptions.entry(subscription).or_default();
-                    assert_ne!(stream.form, Some(Form::Packets));
+                    assert!(stream.form != Some(Form::Packets) && !stream.held);
                     assert!(stream.started || frame.keyframe, "starts with a keyframe");
                     let last = stream.last_time.replace(frame.media_time_us).filter(|_| made);
                     assert!(last.is_none_or(|last| frame.media_time_us > last), "time goes back");
