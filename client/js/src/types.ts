@@ -52,6 +52,8 @@ export interface ViewFigures {
   bitrateBps: number | null;
   /** Lost share of what was sent, 0 to 1. */
   loss: number | null;
+  /** Sound that waits to be played, in milliseconds. */
+  soundQueueMs: number | null;
   /** The codecs in use, video first, such as `vp8+opus`. */
   codec: string | null;
   /** Picture size in pixels. */

@@ -80,6 +80,7 @@ export class WebRtcView implements RemoteView {
       framesPerSecond: last && seconds > 0 ? (this.#frames - last.frames) / seconds : null,
       bitrateBps: last && seconds > 0 ? ((bytes - last.bytes) * 8) / seconds : null,
       loss: last && sent > 0 ? (lost - last.lost) / sent : null,
+      soundQueueMs: null,
       codec: codecs.join("+") || null,
       width: this.element.videoWidth,
       height: this.element.videoHeight,

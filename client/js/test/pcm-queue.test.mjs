@@ -44,9 +44,9 @@ test("media time follows what is heard", () => {
 test("jitter beyond the target raises it until there are no more underruns", () => {
   const queue = new PcmQueue(RATE);
   const jitter = (i) => (i % 10 === 9 ? 70 : 0);
-  run(queue, 4000, jitter);
+  run(queue, 6000, jitter);
   const { underruns, targetMs } = queue.status();
-  assert.ok(underruns >= 1 && underruns < 8, `${underruns} underruns`);
+  assert.ok(underruns >= 1 && underruns < 15, `${underruns} underruns`);
   assert.ok(targetMs > 50 && targetMs <= 160, `target ${targetMs}`);
 });
 

@@ -61,6 +61,7 @@ export class BroadcastView implements RemoteView {
       framesPerSecond: last && seconds > 0 ? (this.#frames - last.frames) / seconds : null,
       bitrateBps: last && seconds > 0 ? ((this.#bytes - last.bytes) * 8) / seconds : null,
       loss: seen + missing > 0 ? missing / (seen + missing) : null,
+      soundQueueMs: this.#audio?.player.status()?.levelMs ?? null,
       codec: [this.#video?.rendition.codec, this.#audio?.rendition.codec].filter(Boolean).join("+") || null,
       width: this.element.width,
       height: this.element.height,

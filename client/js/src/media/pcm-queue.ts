@@ -1,6 +1,6 @@
 /**
  * The queue between an audio decoder and the sound card: a ring of samples with a small target that grows when it ran dry and
- * shrinks again in quiet times, and a read speed within one percent of real time that pulls the level to the target.
+ * shrinks again in quiet times, and a read speed within 1.5 % of real time that pulls the level to the target.
  */
 
 /** Where the queue stands. */
@@ -20,8 +20,13 @@ const START_TARGET_MS = 30;
 const LEAST_TARGET_MS = 25;
 const MOST_TARGET_MS = 160;
 const UNDERRUN_STEP_MS = 15;
-/** The target shrinks by a millisecond after this much sound without an underrun. */
-const CALM_MS = 1500;
+/** After this much sound the target is judged by the lowest level that was seen in it. */
+const JUDGE_MS = 500;
+/** The lowest level that is wanted: what is above it is delay without use. */
+const MARGIN_MS = 8;
+const SHRINK_MOST_MS = 10;
+/** The first sound comes in bursts, while everything starts; running dry then says little of the network. */
+const BEGINNING_MS = 1000;
 /** More surplus than this is skipped at once rather than played faster. */
 const SKIP_SURPLUS_MS = 80;
 /** Timestamps that differ by less than this from the expected one are continuous. */
@@ -30,7 +35,7 @@ const CONTINUOUS_US = 5_000;
 const FILL_US = 200_000;
 /** The level swings by a chunk around its mean; within this distance of the target the speed is left alone. */
 const CALM_ERROR_MS = 15;
-const RATE_SPAN = 0.01;
+const RATE_SPAN = 0.015;
 
 /** A ring of stereo samples with media times. */
 export class PcmQueue {
@@ -45,7 +50,9 @@ export class PcmQueue {
   #anchor: { index: number; us: number } | null = null;
   #playing = false;
   #targetMs = START_TARGET_MS;
-  #calmMs = 0;
+  #judgedMs = 0;
+  #lowestMs = Number.POSITIVE_INFINITY;
+  #playedMs = 0;
   #level = 0;
   #underruns = 0;
 
@@ -114,21 +121,26 @@ export class PcmQueue {
     this.#level += (this.#levelMs() - this.#level) * 0.02;
     const error = this.#level - this.#targetMs;
     if (Math.abs(error) < CALM_ERROR_MS) return ratio;
-    return ratio * (1 + Math.max(-RATE_SPAN, Math.min(RATE_SPAN, error / 2000)));
+    return ratio * (1 + Math.max(-RATE_SPAN, Math.min(RATE_SPAN, error / 1500)));
   }
 
   #runDry(): void {
     this.#playing = false;
     this.#underruns += 1;
-    this.#calmMs = 0;
-    this.#targetMs = Math.min(MOST_TARGET_MS, this.#targetMs + UNDERRUN_STEP_MS);
+    this.#judgedMs = 0;
+    this.#lowestMs = Number.POSITIVE_INFINITY;
+    if (this.#playedMs > BEGINNING_MS) this.#targetMs = Math.min(MOST_TARGET_MS, this.#targetMs + UNDERRUN_STEP_MS);
   }
 
   #settleTarget(playedMs: number): void {
-    this.#calmMs += playedMs;
-    if (this.#calmMs < CALM_MS) return;
-    this.#calmMs = 0;
-    this.#targetMs = Math.max(LEAST_TARGET_MS, this.#targetMs - 1);
+    this.#playedMs += playedMs;
+    this.#judgedMs += playedMs;
+    this.#lowestMs = Math.min(this.#lowestMs, this.#levelMs());
+    if (this.#judgedMs < JUDGE_MS) return;
+    const useless = Math.max(0, this.#lowestMs - MARGIN_MS);
+    this.#targetMs = Math.max(LEAST_TARGET_MS, this.#targetMs - Math.min(SHRINK_MOST_MS, useless / 2));
+    this.#judgedMs = 0;
+    this.#lowestMs = Number.POSITIVE_INFINITY;
   }
 
   #append(channels: Float32Array[] | null, frames: number): void {
