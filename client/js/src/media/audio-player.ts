@@ -85,10 +85,8 @@ export class AudioPlayer {
       data.copyTo(samples, { planeIndex, format: "f32-planar" });
       return samples;
     });
-    this.#node?.port.postMessage(
-      { timestampUs: data.timestamp, rateHz: data.sampleRate, channels },
-      channels.map((samples) => samples.buffer),
-    );
+    // Copied, not transferred: Firefox ESR 153 hangs when buffers are transferred to an audio worklet.
+    this.#node?.port.postMessage({ timestampUs: data.timestamp, rateHz: data.sampleRate, channels });
     data.close();
   }
 }

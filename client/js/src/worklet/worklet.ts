@@ -68,7 +68,7 @@ class Capture extends AudioWorkletProcessor {
     const input = inputs[0];
     if (input && input.length > 0) {
       const channels = input.map((channel) => channel.slice());
-      this.port.postMessage({ contextTime: currentTime, rateHz: sampleRate, channels }, channels.map((c) => c.buffer));
+      this.port.postMessage({ contextTime: currentTime, rateHz: sampleRate, channels });
     }
     return this.#open;
   }
