@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tombolo_interceptors::rtx::{self, Primary};
 use tombolo_net::{ExtSeqNo, Ssrc};
 use tombolo_rtp::codec::is_keyframe;
+use tombolo_rtp::ext::{AudioLevel, ExtensionKind};
 use tombolo_rtp::{RtpHeader, RtpPacket};
 
 use super::inbound::Inbound;
@@ -132,7 +133,7 @@ impl Media {
             payload: self.payloads.split().freeze(),
             arrival: now,
             retransmitted,
-            audio_level: media.extensions.read(packet).audio_level,
+            audio_level: audio_level(media, packet),
         }));
         Ok(())
     }
@@ -196,4 +197,9 @@ impl Media {
             stream.rtx = rtx::Sender::new(fresh, first_seq);
         }
     }
+}
+
+fn audio_level(media: &NegotiatedMedia, packet: &RtpPacket<'_>) -> Option<AudioLevel> {
+    let data = packet.extension(media.extensions.id(ExtensionKind::AudioLevel)?)?;
+    AudioLevel::parse(data).ok()
 }

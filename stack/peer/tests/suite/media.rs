@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tombolo::net::{NtpTime, RtpTime, SeqNo};
 use tombolo::rtp::Rid;
+use tombolo::rtp::ext::AudioLevel;
 use tombolo::sdp::{Direction, SessionDescription};
 use tombolo::{
     Codec, Event, MediaKind, OutgoingPacket, ReceivedSenderReport, TransceiverId, TransceiverInit, UseError,
@@ -315,4 +316,17 @@ fn misuse_is_an_error_and_sends_nothing() {
     let now = call.now();
     call.a.pc.close(now);
     assert_eq!(call.a.pc.send_rtp(now, id, opus()), Err(UseError::Closed));
+}
+
+/// The audio level travels with its packet.
+#[test]
+fn the_audio_level_arrives() {
+    let mut call = connected();
+    let id = call.a.first(MediaKind::Audio);
+    let now = call.now();
+    let level = AudioLevel { voice: true, level: 42 };
+    let packet = OutgoingPacket { audio_level: Some(level), ..packet(Codec::Opus, 1) };
+    call.a.pc.send_rtp(now, id, packet).unwrap();
+    call.run_for(Duration::from_millis(20));
+    assert_eq!(call.b.packets().next().unwrap().audio_level, Some(level));
 }
