@@ -1,5 +1,6 @@
 //! Clients of Media over QUIC against a whole gateway without WebRTC, over real sockets on loopback.
 
+mod churn;
 mod client;
 mod joining;
 mod media;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::client::{Client, Over, Publisher, first_frame, track, unwrap};
 use crate::{Gateway, soon};
 
-const CATALOG: &str = r#"{
+pub(crate) const CATALOG: &str = r#"{
     "video":{"renditions":{"video":{"codec":"vp8","container":{"kind":"legacy"},"codedWidth":640,"codedHeight":360}}},
     "audio":{"renditions":{"audio":{"codec":"opus","container":{"kind":"legacy"},"sampleRate":48000,"numberOfChannels":2}}}
 }"#;
