@@ -54,7 +54,7 @@ pub struct ServeArgs {
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Options {
     /// Address and port, the same port for UDP (WebRTC and QUIC) and TCP (HTTP and WebSocket); port 0 takes a
-    /// free one. [default: [::]:4433]
+    /// free one. [default: all addresses, port 4433]
     #[arg(long, env = "TOMBOLO_LISTEN", value_name = "ADDR:PORT")]
     pub listen: Option<SocketAddr>,
     /// Address that clients reach this machine at, announced as an ICE candidate; may be given several times.
