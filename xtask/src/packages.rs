@@ -18,7 +18,7 @@ const fn package(name: &'static str, file: &'static str, needed_for: &'static st
     Package { name, file, needed_for }
 }
 
-const PACKAGES: [Package; 11] = [
+const PACKAGES: [Package; 12] = [
     package("chromium", "/usr/bin/chromium", "the browser suites"),
     package("firefox-esr", "/usr/bin/firefox-esr", "the browser suites"),
     package("iproute2", "/usr/sbin/ip", "the browser suites"),
