@@ -6,6 +6,9 @@ import { encodeFrame } from "./legacy.ts";
 import { TrackFanout } from "./track-fanout.ts";
 
 const FRAME_US = 20_000;
+/** Sound that the browser dropped before it came here is replaced by silence, once this much is missing. */
+const HOLE_US = 15_000;
+const MOST_SILENCE_US = 1_000_000;
 const BITRATE_BPS = 64_000;
 
 /** What is being encoded. */
@@ -23,7 +26,9 @@ export class AudioPublisher {
   readonly #align = new ClockAlign();
   readonly #encoder: AudioEncoder;
   readonly #onFormat: (format: AudioFormat) => void;
-  #configured = false;
+  #config: AudioEncoderConfig | null = null;
+  /** Where the sound given to the encoder ends. Encoders count samples, so that a hole would shift all that follows. */
+  #endUs: number | null = null;
   /** Bytes encoded so far. */
   bytes = 0;
 
@@ -54,20 +59,43 @@ export class AudioPublisher {
   #encode(data: AudioData): void {
     this.#align.observe(data.timestamp + data.duration, performance.now() * 1000);
     if (this.#encoder.state === "closed") return;
-    if (!this.#configured) this.#configure(data);
-    if (this.fanout.wanted) this.#encoder.encode(data);
+    if (!this.#config) this.#configure(data);
+    const holeUs = this.#endUs === null ? 0 : data.timestamp - this.#endUs;
+    if (holeUs > MOST_SILENCE_US) this.#restart();
+    if (!this.fanout.wanted) return;
+    if (this.#endUs !== null && holeUs > HOLE_US) this.#encodeSilence(data, holeUs);
+    this.#encoder.encode(data);
+    this.#endUs = (this.#endUs ?? data.timestamp) + data.duration;
+  }
+
+  /** Begins to count anew, after a time in which nothing was encoded. */
+  #restart(): void {
+    this.#endUs = null;
+    this.#encoder.reset();
+    if (this.#config) this.#encoder.configure(this.#config);
+  }
+
+  #encodeSilence(like: AudioData, lengthUs: number): void {
+    const numberOfFrames = Math.round((lengthUs / 1e6) * like.sampleRate);
+    const timestamp = this.#endUs ?? like.timestamp;
+    const { sampleRate, numberOfChannels } = like;
+    const samples = new Float32Array(numberOfFrames * numberOfChannels);
+    const silence = new AudioData({ format: "f32-planar", sampleRate, numberOfFrames, numberOfChannels, timestamp, data: samples });
+    this.#encoder.encode(silence);
+    this.#endUs = timestamp + silence.duration;
+    silence.close();
   }
 
   #configure(data: AudioData): void {
-    this.#configured = true;
     const channels = Math.min(2, data.numberOfChannels);
-    this.#encoder.configure({
+    this.#config = {
       codec: "opus",
       sampleRate: data.sampleRate,
       numberOfChannels: channels,
       bitrate: BITRATE_BPS,
       opus: { frameDuration: FRAME_US },
-    });
+    };
+    this.#encoder.configure(this.#config);
     this.#onFormat({ codec: "opus", sampleRate: 48_000, channels, bitrateBps: BITRATE_BPS });
   }
 
@@ -75,5 +103,5 @@ export class AudioPublisher {
     const timestampUs = this.#align.map(chunk.timestamp);
     this.bytes += chunk.byteLength;
     this.fanout.write(encodeFrame(timestampUs, chunk), timestampUs, true);
-    }
+  }
 }

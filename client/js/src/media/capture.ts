@@ -40,7 +40,7 @@ export function capturePictures(track: MediaStreamTrack): Capture<VideoFrame> {
 /** The sound of `track`. The reader closes each chunk. */
 export function captureSound(track: MediaStreamTrack): Capture<AudioData> {
   if (typeof MediaStreamTrackProcessor !== "undefined") {
-    return processor<AudioData>(new MediaStreamTrackProcessor({ track: track as MediaStreamAudioTrack }).readable);
+    return processor<AudioData>(new MediaStreamTrackProcessor({ track: track as MediaStreamAudioTrack, maxBufferSize: MOST_QUEUED_SOUND }).readable);
   }
   const queue = new CaptureQueue<AudioData>(MOST_QUEUED_SOUND);
   const { context, worklet } = meterContext();
