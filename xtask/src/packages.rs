@@ -18,7 +18,7 @@ const fn package(name: &'static str, file: &'static str, needed_for: &'static st
     Package { name, file, needed_for }
 }
 
-const PACKAGES: [Package; 12] = [
+const PACKAGES: [Package; 11] = [
     package("chromium", "/usr/bin/chromium", "the browser suites"),
     package("firefox-esr", "/usr/bin/firefox-esr", "the browser suites"),
     package("iproute2", "/usr/sbin/ip", "the browser suites"),
@@ -28,7 +28,6 @@ const PACKAGES: [Package; 12] = [
     package("nodejs", "/usr/bin/node", "the browser client and suites"),
     package("npm", "/usr/bin/npm", "the browser client and suites"),
     package("python3-venv", "/usr/share/doc/python3-venv", "the encoder of the WHIP cells"),
-    package("iproute2", "/usr/sbin/ip", "the network of the browser suites"),
     package("openssl", "/usr/bin/openssl", "the DTLS peers"),
     package("valgrind", "/usr/bin/valgrind", "the gate"),
 ];
