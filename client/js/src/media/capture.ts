@@ -11,8 +11,8 @@ export interface Capture<T> {
 
 /** Pictures waiting to be encoded; more are dropped, oldest first. */
 const MOST_QUEUED = 2;
-/** Sound chunks waiting to be encoded: half a second of 10 ms. */
-const MOST_QUEUED_SOUND = 50;
+/** Sound chunks of 10 ms waiting to be encoded; after a longer stall live sound matters more than all of it. */
+const MOST_QUEUED_SOUND = 20;
 
 /** The pictures of `track`. The reader closes each frame. */
 export function capturePictures(track: MediaStreamTrack): Capture<VideoFrame> {
