@@ -39,9 +39,13 @@ fn run(config: Config) -> Result<(), String> {
     })
 }
 
+/// Libraries that report each subscription, or a client that simply goes, as news. The filter that a person
+/// gives comes after it and wins.
+const QUIET: &str = "moq_net=error,web_transport_quinn=error";
+
 fn start_log(config: &Config) -> Result<(), String> {
-    let filter =
-        EnvFilter::try_new(&config.log).map_err(|error| format!("the log filter is wrong: {error}"))?;
+    let filter = EnvFilter::try_new(format!("{QUIET},{}", config.log))
+        .map_err(|error| format!("the log filter is wrong: {error}"))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match config.log_format {
         LogFormat::Text => builder.init(),
