@@ -289,12 +289,13 @@ struct Reader {
 
 impl Reader {
     async fn run(self, mut wanted: watch::Receiver<bool>) {
+        let mut newest = None;
         loop {
             if !until(&mut wanted, true).await {
                 return;
             }
             tokio::select! {
-                result = self.read() => {
+                result = self.read(&mut newest) => {
                     if let Err(error) = result {
                         tracing::debug!(track = self.source.name, %error, "track lost");
                     }
@@ -311,11 +312,17 @@ impl Reader {
         }
     }
 
-    async fn read(&self) -> Result<(), moq_net::Error> {
+    /// Reads groups from the live edge on. `newest` is the number of the newest group that was read, now or before.
+    async fn read(&self, newest: &mut Option<u64>) -> Result<(), moq_net::Error> {
         let priority = if self.kind == MediaKind::Audio { AUDIO_PRIORITY } else { VIDEO_PRIORITY };
         let subscription = Subscription::default().with_priority(priority).with_max_age(MAX_AGE);
         let mut groups = self.broadcast.track(&self.source.name)?.subscribe(subscription).await?.ordered();
         while let Some(mut group) = groups.next_group().await? {
+            // moq-net keeps groups for those who come back; what was read before a pause is the past.
+            if newest.is_some_and(|newest| group.sequence <= newest) {
+                continue;
+            }
+            *newest = Some(group.sequence);
             if let Err(error) = self.read_group(&mut group).await {
                 tracing::debug!(track = self.source.name, group = group.sequence, %error, "group lost");
                 self.hub.push_gap(self.track, self.layer).await;
