@@ -4,4 +4,5 @@
 //!   compares instructions and allocations with `baseline.csv`.
 //! - The binary `figures` measures time, beside the peers when the feature `peers` is on, and prints a line each.
 
+pub mod figures;
 pub mod scenarios;

@@ -6,8 +6,19 @@
 use crate::process::{self, Outcome, cargo};
 
 pub(crate) fn run(group: Option<&str>) -> Outcome {
-    let mut command =
-        cargo(&["run", "--release", "--quiet", "--package", "tombolo-benches", "--bin", "figures", "--"]);
+    let mut command = cargo(&[
+        "run",
+        "--release",
+        "--quiet",
+        "--package",
+        "tombolo-benches",
+        "--no-default-features",
+        "--features",
+        "peers",
+        "--bin",
+        "figures",
+        "--",
+    ]);
     command.args(group);
     process::run(command)
 }
