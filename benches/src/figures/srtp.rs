@@ -1,6 +1,7 @@
 //! SRTP of 1200-byte packets, beside peers and beside the ciphers alone.
 
 use std::hint::black_box;
+use std::rc::Rc;
 
 use tombolo_crypto::{AeadAlgorithm, CryptoProvider};
 use tombolo_srtp::Profile;
@@ -11,6 +12,8 @@ use crate::scenarios;
 /// Bytes of the RTP packet.
 const LEN: usize = 1200;
 const HEADER: usize = 12;
+/// Packets that are protected in advance; after them a receiver starts anew.
+const POOL: usize = 2048;
 
 pub(super) fn figures() -> Vec<Figure> {
     let contests = [
@@ -46,9 +49,9 @@ fn limit(profile: Profile, protect: bool) -> Work {
                 key.seal_in_place(&[3; 12], header, payload)
             };
             buf[LEN..].copy_from_slice(&tag);
-            let sealed = buf.clone();
+            let mut packets = arrivals(&buf);
             Box::new(move || {
-                buf.copy_from_slice(&sealed);
+                buf.copy_from_slice(&packets());
                 let (header, payload) = buf.split_at_mut(HEADER);
                 assert!(key.open_in_place(&[3; 12], header, payload).is_ok());
             })
@@ -56,11 +59,25 @@ fn limit(profile: Profile, protect: bool) -> Work {
         _ => {
             let ctr = (provider.aes_ctr)(&[1; 16]).expect("a key of 16 bytes");
             let mac = (provider.hmac_sha1)(&[2; 20]);
+            let mut packets = (!protect).then(|| arrivals(&buf));
             Box::new(move || {
+                if let Some(packets) = &mut packets {
+                    buf.copy_from_slice(&packets());
+                }
                 ctr.apply_keystream(&[3; 16], &mut buf[HEADER..LEN]);
                 black_box(mac.sign(&[&buf[..LEN], &[0; 4]]));
             })
         }
+    }
+}
+
+/// Copies of a packet in as much memory as the contenders' packets take, in turn.
+fn arrivals(packet: &[u8]) -> impl FnMut() -> Rc<[u8]> + use<> {
+    let packets: Vec<Rc<[u8]>> = (0..POOL).map(|_| packet.into()).collect();
+    let mut next = 0;
+    move || {
+        next = (next + 1) % POOL;
+        Rc::clone(&packets[next])
     }
 }
 
@@ -76,12 +93,10 @@ mod peers {
 
 #[cfg(feature = "peers")]
 mod peers {
-    use super::{LEN, Profile, Work, black_box};
+    use super::{LEN, POOL, Profile, Work, black_box};
 
     const KEY: [u8; 16] = [1; 16];
     const SALT: [u8; 14] = [2; 14];
-    /// Packets that are protected in advance; after them the receiver starts anew, as ours does.
-    const POOL: usize = 2048;
     /// As wide as ours.
     const WINDOW: usize = 1024;
 
