@@ -53,6 +53,7 @@ export class Browsers {
   #running = new Map();
   #profiles = [];
   #sound = null;
+  #pages = 0;
 
   /** The browser called `name`; `key` tells several processes of it apart. */
   async get(name, key = "") {
@@ -61,8 +62,12 @@ export class Browsers {
     return this.#running.get(id);
   }
 
-  /** A page in a context of its own. Its console errors go to standard error when TOMBOLO_VERBOSE is set. */
-  async page(name, { key = "", width = 900, height = 700 } = {}) {
+  /**
+   * A page in a context of its own; in Firefox, in a process of its own, since one page that closes there holds up the
+   * others. Its console errors go to standard error when TOMBOLO_VERBOSE is set.
+   */
+  async page(name, { width = 900, height = 700 } = {}) {
+    const key = name === "firefox" ? `page-${this.#pages++}` : "";
     const browser = await this.get(name, key);
     const context = await browser.createBrowserContext();
     const page = await context.newPage(name === "firefox" ? { type: "window" } : undefined);
@@ -72,7 +77,7 @@ export class Browsers {
       page.on("console", (message) => console.error(`[${name}] ${message.type()} ${message.text()}`));
       page.on("pageerror", (error) => console.error(`[${name}] ${error}`));
     }
-    return { page, close: () => context.close().catch(() => undefined) };
+    return { page, close: () => (name === "firefox" ? this.#close(`${name}/${key}`) : context.close().catch(() => undefined)) };
   }
 
   /** Process ids, for footprints. */
@@ -86,17 +91,19 @@ export class Browsers {
   }
 
   async closeAll() {
-    for (const launching of this.#running.values()) {
-      const browser = await launching.catch(() => null);
-      const child = browser?.process();
-      const ended = child ? new Promise((resolve) => child.once("exit", resolve)) : Promise.resolve();
-      await Promise.race([browser?.close().catch(() => undefined), wait(5000)]);
-      if (child && child.exitCode === null) child.kill("SIGKILL");
-      await Promise.race([ended, wait(3000)]);
-    }
-    this.#running.clear();
+    for (const id of [...this.#running.keys()]) await this.#close(id);
     for (const profile of this.#profiles) await rm(profile, { recursive: true, force: true }).catch(() => undefined);
     await (await this.#sound)?.close();
+  }
+
+  async #close(id) {
+    const browser = await this.#running.get(id)?.catch(() => null);
+    this.#running.delete(id);
+    const child = browser?.process();
+    const ended = child && child.exitCode === null ? new Promise((resolve) => child.once("exit", resolve)) : Promise.resolve();
+    await Promise.race([browser?.close().catch(() => undefined), wait(3000)]);
+    if (child && child.exitCode === null) child.kill("SIGKILL");
+    await Promise.race([ended, wait(3000)]);
   }
 
   #soundServer() {

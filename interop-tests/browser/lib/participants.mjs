@@ -4,8 +4,8 @@ import { publishWhip } from "./encoder.mjs";
 import { reroute } from "./relay.mjs";
 
 /** Opens the page of a channel; with `relay`, everything that the page sends and gets goes through that. */
-export async function openPage(browsers, browser, gateway, channel, { key, width, height, relay } = {}) {
-  const { page, close } = await browsers.page(browser, { key, width, height });
+export async function openPage(browsers, browser, gateway, channel, { width, height, relay } = {}) {
+  const { page, close } = await browsers.page(browser, { width, height });
   if (relay) await reroute(page, gateway.port, relay.port);
   await page.goto(`${(relay ?? gateway).origin}/c/${channel}`, { timeout: 20_000 });
   await page.waitForFunction("window.tombolo", { timeout: 10_000 });
