@@ -112,6 +112,18 @@ test("after an outage the backlog is skipped", () => {
   assert.equal(edge.isStale(74 * 33, back + 45), false);
 });
 
+test("a decoder that always holds several pictures makes none of them stale", () => {
+  const edge = new LiveEdge();
+  const shown = [];
+  for (let i = 0; i < 60; i++) {
+    edge.arrive(i * 33, i * 33);
+    if (i < 6) continue;
+    edge.decoded((i - 6) * 33, i * 33 + 5);
+    shown.push(!edge.isStale((i - 6) * 33, i * 33 + 5));
+  }
+  assert.ok(shown.every(Boolean));
+});
+
 test("a path that became slower is believed after the window", () => {
   const edge = new LiveEdge();
   for (let i = 0; i < 30; i++) edge.arrive(i * 33, i * 33);

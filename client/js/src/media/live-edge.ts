@@ -13,12 +13,18 @@ const SETTLE_MS = 25;
 const SETTLE_LIMIT_MS = 2500;
 /** The edge is the least delay of this window, so that a path that becomes slower is believed after it. */
 const WINDOW_MS = 3000;
+/** Pictures whose decoding time is remembered: half a second. Some decoders hold several, always. */
+const DECODED = 15;
+/** Pictures between arrival and decoding that are remembered. */
+const ARRIVED = 256;
 /** A media clock that jumps by more than this has been restarted. */
 const JUMP_MS = 10_000;
 
 /** Follows the live edge of one track. Times are in milliseconds. */
 export class LiveEdge {
   #delays: { atMs: number; delayMs: number }[] = [];
+  readonly #arrivals = new Map<number, number>();
+  #decodeTimes: number[] = [];
   #lastMediaMs: number | null = null;
   #lastArrivalMs = 0;
   #firstArrivalMs: number | null = null;
@@ -35,10 +41,24 @@ export class LiveEdge {
     }
     this.#lastMediaMs = this.#lastMediaMs === null ? mediaMs : Math.max(mediaMs, this.#lastMediaMs);
     this.#lastArrivalMs = nowMs;
+    this.#arrivals.set(mediaMs, nowMs);
+    for (const oldest of this.#arrivals.keys()) {
+      if (this.#arrivals.size <= ARRIVED) break;
+      this.#arrivals.delete(oldest);
+    }
     const delayMs = nowMs - mediaMs;
     while (this.#delays.length > 0 && (this.#delays.at(-1)?.delayMs ?? 0) >= delayMs) this.#delays.pop();
     this.#delays.push({ atMs: nowMs, delayMs });
     while ((this.#delays[0]?.atMs ?? nowMs) < nowMs - WINDOW_MS) this.#delays.shift();
+  }
+
+  /** Takes note that a picture has been decoded. */
+  decoded(mediaMs: number, nowMs: number): void {
+    const arrivedMs = this.#arrivals.get(mediaMs);
+    if (arrivedMs === undefined) return;
+    this.#arrivals.delete(mediaMs);
+    this.#decodeTimes.push(nowMs - arrivedMs);
+    if (this.#decodeTimes.length > DECODED) this.#decodeTimes.shift();
   }
 
   /** How far `mediaMs` is behind the quickest picture of the last seconds. */
@@ -49,7 +69,9 @@ export class LiveEdge {
   /** Whether a decoded picture should be thrown away because newer ones follow. */
   isStale(mediaMs: number, nowMs: number): boolean {
     const newerArrived = this.#lastMediaMs !== null && this.#lastMediaMs > mediaMs;
-    return newerArrived && (!this.#settled || this.behindMs(mediaMs, nowMs) > STALE_MS);
+    // What a decoder needs even for its quickest picture makes no picture stale.
+    const decodingMs = this.#decodeTimes.length > 0 ? Math.min(...this.#decodeTimes) : 0;
+    return newerArrived && (!this.#settled || this.behindMs(mediaMs, nowMs) - decodingMs > STALE_MS);
   }
 
   /** How long to hold a decoded picture to see whether a newer one follows at once. */
@@ -61,6 +83,8 @@ export class LiveEdge {
   /** Forgets everything, as after a new subscription. */
   reset(): void {
     this.#delays = [];
+    this.#arrivals.clear();
+    this.#decodeTimes = [];
     this.#lastMediaMs = null;
     this.#firstArrivalMs = null;
     this.#settled = false;

@@ -70,6 +70,7 @@ export class VideoPlayer {
 
   #decoded(frame: VideoFrame): void {
     const now = performance.now();
+    this.#edge.decoded(frame.timestamp / 1000, now);
     if (this.#edge.isStale(frame.timestamp / 1000, now)) {
       this.#skip(frame);
       return;
