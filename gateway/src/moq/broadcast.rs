@@ -1,7 +1,7 @@
 //! One member's broadcast, for one client: `<name>.hang`.
 //!
 //! Nothing is made before the client asks for it. When it asks for the catalog the gateway already starts to
-//! fetch pictures and sound, so that the keyframe is on its way while the client reads the catalog.
+//! fetch the picture, so that the keyframe is on its way while the client reads the catalog.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -108,11 +108,16 @@ async fn serve(source: Source, origin: &origin::Producer, path: &str) -> Result<
     }
 }
 
+/// Waits until nobody has read a track for [`pump::GRACE`].
 async fn unused(track: Option<&track::Producer>) {
-    match track {
+    let Some(track) = track else { return std::future::pending().await };
+    loop {
         // An error means that it is closed, which is as good.
-        Some(track) => drop(track.unused().await),
-        None => std::future::pending().await,
+        drop(track.unused().await);
+        tokio::time::sleep(pump::GRACE).await;
+        if !track.is_used() {
+            return;
+        }
     }
 }
 
@@ -155,15 +160,14 @@ impl Broadcast {
         }
     }
 
-    /// Starts what the client is likely to ask for next: the sound, and the best layer of the picture.
+    /// Starts what the client is likely to ask for next: the best layer of the picture. Sound needs no start.
     fn prefetch(&mut self) {
-        let best = |kind| self.renditions.iter().rfind(|rendition| rendition.kind == kind).cloned();
-        for rendition in [best(MediaKind::Video), best(MediaKind::Audio)].into_iter().flatten() {
-            let key = (rendition.track, rendition.layer);
-            if self.known.get(&key).is_none_or(|known| known.prefetched.is_none()) {
-                let attach = self.start(&rendition);
-                self.known.entry(key).or_default().prefetched = Some(attach);
-            }
+        let best = self.renditions.iter().rfind(|rendition| rendition.kind == MediaKind::Video).cloned();
+        let Some(best) = best else { return };
+        let key = (best.track, best.layer);
+        if self.known.get(&key).is_none_or(|known| known.prefetched.is_none()) {
+            let attach = self.start(&best);
+            self.known.entry(key).or_default().prefetched = Some(attach);
         }
     }
 

@@ -21,6 +21,9 @@ use crate::hub::messages::{Frame, ParticipantId, SubscriptionId, TrackId};
 
 /// How long a pump waits for its MoQ track.
 const PREFETCH: Duration = Duration::from_secs(2);
+/// How long a track without readers is kept. From moq-lite-05 on a client first asks what a track is and then
+/// subscribes to it, which are two readers.
+pub(super) const GRACE: Duration = Duration::from_secs(1);
 /// The most that a pump without a MoQ track keeps, in bytes.
 const MAX_PREFETCH_BYTES: usize = 4 << 20;
 /// The most media that may wait for a client's connection.
@@ -71,6 +74,10 @@ pub(super) async fn run(hub: Handle, mut target: Target, attached: oneshot::Rece
         }
     }
     drop(kept);
+    // A picture needs its keyframe, and catches up with the present; sound that was kept would be played late, and
+    // the picture with it.
+    let grace = if writer.target.kind == MediaKind::Audio { Duration::ZERO } else { GRACE };
+    let mut idle = None;
     while let Some(producer) = &track.0 {
         tokio::select! {
             frame = frames.recv() => {
@@ -79,7 +86,10 @@ pub(super) async fn run(hub: Handle, mut target: Target, attached: oneshot::Rece
                     return tracing::debug!(%error, track = producer.name(), "track ended");
                 }
             }
-            _ = producer.unused() => {
+            _ = producer.unused(), if idle.is_none() => idle = Some(tokio::time::Instant::now() + grace),
+            _ = producer.used(), if idle.is_some() => idle = None,
+            () = tokio::time::sleep_until(idle.unwrap_or_else(tokio::time::Instant::now)), if idle.is_some() => {
+                idle = None;
                 // What is cached must not be shown to the next reader, who gets a pump of its own.
                 if track.abort_unused() {
                     writer.abort_group();
