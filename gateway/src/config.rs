@@ -86,7 +86,7 @@ pub struct Options {
     /// How the log is written. [default: text]
     #[arg(long, env = "TOMBOLO_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
-    /// What is logged, as `info` or `tombolo_gateway=debug,warn`. [default: info,moq_net=warn]
+    /// What is logged, as `info` or `tombolo_gateway=debug,warn`. [default: info]
     #[arg(long, env = "TOMBOLO_LOG", value_name = "FILTER")]
     pub log: Option<String>,
 }
@@ -234,7 +234,7 @@ impl Config {
             max_message_bytes: limit("max-message-bytes", options.max_message_bytes, 256 * 1024)?,
             stop_timeout: Duration::from_millis(options.stop_timeout_ms.unwrap_or(2000)),
             log_format: options.log_format.unwrap_or_default(),
-            log: options.log.unwrap_or_else(|| "info,moq_net=warn".to_owned()),
+            log: options.log.unwrap_or_else(|| "info".to_owned()),
         })
     }
 }
