@@ -33,7 +33,7 @@ export class VideoPlayer {
   readonly #decoder: VideoDecoder;
   readonly #edge = new LiveEdge();
   #needsKeyframe = true;
-  readonly #queue: VideoFrame[] = [];
+  readonly #queue: { frame: VideoFrame; decodedAtMs: number }[] = [];
   #timer: ReturnType<typeof setTimeout> | null = null;
   /** Pictures drawn and pictures decoded only to catch up. */
   shownFrames = 0;
@@ -65,7 +65,7 @@ export class VideoPlayer {
   close(): void {
     if (this.#decoder.state !== "closed") this.#decoder.close();
     if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#queue.splice(0).forEach((frame) => frame.close());
+    this.#queue.splice(0).forEach(({ frame }) => frame.close());
   }
 
   #decoded(frame: VideoFrame): void {
@@ -76,8 +76,8 @@ export class VideoPlayer {
       return;
     }
     // While it is not clear where the live edge is, only the newest picture is a candidate.
-    if (this.#edge.holdMs(now) > 0 || this.#queue.length >= MOST_QUEUED) this.#queue.splice(0).forEach((old) => this.#skip(old));
-    this.#queue.push(frame);
+    if (this.#edge.holdMs(now) > 0 || this.#queue.length >= MOST_QUEUED) this.#queue.splice(0).forEach((old) => this.#skip(old.frame));
+    this.#queue.push({ frame, decodedAtMs: now });
     this.#showDue();
   }
 
@@ -88,13 +88,14 @@ export class VideoPlayer {
     const now = performance.now();
     let due: VideoFrame | null = null;
     for (let head = this.#queue[0]; head; head = this.#queue[0]) {
-      const wait = Math.max(this.#edge.holdMs(now), this.#waitForSound(head.timestamp, now));
+      const patience = head.decodedAtMs + MOST_WAIT_MS - now;
+      const wait = Math.max(this.#edge.holdMs(now), Math.min(patience, this.#waitForSound(head.frame.timestamp, now)));
       if (wait >= 2) {
         this.#timer = setTimeout(() => this.#showDue(), wait);
         break;
       }
       if (due) this.#skip(due);
-      due = head;
+      due = head.frame;
       this.#queue.shift();
     }
     if (due) this.#show(due);
@@ -109,7 +110,7 @@ export class VideoPlayer {
     const heard = this.#hooks.soundUsAt(nowMs);
     if (heard === null) return 0;
     const aheadMs = (timestampUs - heard) / 1000 - SOUND_LAG_MS;
-    return aheadMs > 1000 ? 0 : Math.min(MOST_WAIT_MS, Math.max(0, aheadMs));
+    return aheadMs > 1000 ? 0 : Math.max(0, aheadMs);
   }
 
   #show(frame: VideoFrame): void {
