@@ -8,6 +8,8 @@ import { oneLine } from "./matrix.mjs";
 const LIMIT_PERCENT = 2;
 /** Memory may grow by this much after the first twenty seconds. */
 const GROWTH_BYTES = 4 << 20;
+/** The shortest run whose growth of memory is judged. */
+const LEAST_SECONDS = 120;
 const SETTLE_MS = 20_000;
 
 /** `seconds` is how long each pair is watched after it has settled; default 60, in full 600. */
@@ -42,7 +44,8 @@ async function cell(browsers, from, viewer, seconds) {
       grownKiB: grown / 1024,
       distinct,
       verdict: verdict({
-        "memory grows": grown < GROWTH_BYTES,
+        // Buffers are still filling in a short run: only a long one tells whether they stop.
+        "memory grows": seconds < LEAST_SECONDS || grown < GROWTH_BYTES,
         "the picture stopped": distinct > seconds * 5,
       }, { [`more than ${LIMIT_PERCENT} % of a core`]: cpuPercent < LIMIT_PERCENT }),
     };
