@@ -8,7 +8,6 @@ use serde::Serialize;
 
 use super::AppState;
 use super::problem::Problem;
-use crate::hub::messages::Command;
 use crate::metrics::render;
 
 /// The body of `/api/info`.
@@ -41,12 +40,12 @@ pub(super) async fn certificate(State(state): State<AppState>) -> Result<String,
 
 /// `GET /healthz`: whether the media task answers.
 pub(super) async fn health(State(state): State<AppState>) -> Result<&'static str, Problem> {
-    state.ask(|reply| Command::Stats { reply }).await.map(|_| "ok\n")
+    state.hub.stats().await.map(|_| "ok\n").ok_or_else(Problem::stopping)
 }
 
 /// `GET /metrics` in the Prometheus text format.
 pub(super) async fn metrics(State(state): State<AppState>) -> Result<impl IntoResponse, Problem> {
-    let snapshot = state.ask(|reply| Command::Stats { reply }).await?;
+    let snapshot = state.hub.stats().await.ok_or_else(Problem::stopping)?;
     let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     Ok((content_type, render(&snapshot, state.quic.stats())))
 }

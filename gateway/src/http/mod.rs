@@ -58,14 +58,9 @@ impl AppState {
         Self { hub, config, quic, stopping, sessions: Arc::default(), port }
     }
 
-    /// Asks the media task something and waits for the answer.
-    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Problem> {
-        self.hub.ask(command).await.ok_or_else(Problem::stopping)
-    }
-
-    /// [`AppState::ask`] of the WebRTC legs.
+    /// Asks the WebRTC legs something and waits for the answer.
     async fn ask_rtc<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> RtcCommand) -> Result<T, Problem> {
-        self.ask(|reply| Command::Rtc(command(reply))).await
+        self.hub.ask(|reply| Command::Rtc(command(reply))).await.ok_or_else(Problem::stopping)
     }
 
     /// Ends a leg. Without a media task there is nothing left to end.

@@ -12,7 +12,7 @@ use tracing::{debug, info};
 
 use super::AppState;
 use super::membership::{Membership, participant_id};
-use crate::hub::messages::{Command, JoinError, ParticipantId};
+use crate::hub::messages::{JoinError, ParticipantId};
 use crate::rtc::command::{CandidateError, LegEvent, LegId, OfferError, OfferPolicy, RtcCommand};
 
 /// How long a connection may take to say `join`.
@@ -125,8 +125,7 @@ impl Connection {
     }
 
     async fn observe(&mut self, channel: Name) -> Result<Membership, End> {
-        let roster =
-            self.state.ask(|reply| Command::Observe { channel, reply }).await.map_err(|_| End::stopping())?;
+        let roster = self.state.hub.observe(channel).await.ok_or_else(End::stopping)?;
         Ok(Membership::observer(roster))
     }
 
