@@ -60,6 +60,7 @@ fn record_core(stats: &core::Stats) {
         ("duplicate", stats.dropped_duplicates),
         ("unknown_track", stats.dropped_unknown),
         ("frame", stats.dropped_frames),
+        ("late_sound", stats.dropped_late),
     ] {
         counter!("tombolo_media_dropped_total", "reason" => reason).absolute(count);
     }

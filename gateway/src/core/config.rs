@@ -21,7 +21,7 @@ pub struct Config {
     pub(super) kept_age: Duration,
     pub(super) kept_bytes: usize,
     pub(super) live_edge: Duration,
-    pub(super) start_lag: Duration,
+    pub(super) late: Duration,
     pub(super) outage: Duration,
     pub(super) outage_packets: u64,
     pub(super) loss_wait: Duration,
@@ -49,7 +49,7 @@ impl Default for Config {
             kept_age: Duration::from_secs(12),
             kept_bytes: 3 << 20,
             live_edge: Duration::from_secs(1),
-            start_lag: Duration::from_millis(300),
+            late: Duration::from_millis(300),
             outage: Duration::from_millis(500),
             outage_packets: 128,
             loss_wait: Duration::from_millis(200),
@@ -109,8 +109,9 @@ setters! {
     kept_bytes: usize;
     /// How old the newest frame of a kept group may be when it is shown to a joiner as live. Default 1 s.
     live_edge: Duration;
-    /// How far behind the quickest frame of late a frame may be for a joiner to start with it. Default 300 ms.
-    start_lag: Duration;
+    /// How much later than usual a frame may come. No joiner starts with a later one, and after it, until frames are live
+    /// again, packets are made of no sound, and of pictures with the times of their arrival. Default 300 ms.
+    late: Duration;
     /// A silence of this length followed by a hole in the sequence numbers is an outage. Default 500 ms.
     outage: Duration;
     /// A hole of more packets than this is an outage, however short. Default 128.

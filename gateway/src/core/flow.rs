@@ -7,6 +7,7 @@ use tombolo_net::{ExtSeqNo, NtpTime, RtpTime};
 
 use super::ids::SubscriptionId;
 use super::kept_group::Bound;
+use super::lateness::Late;
 use super::layer::Arrival;
 use super::media::{Form, MediaFrame, MediaPacket};
 use super::output::Output;
@@ -128,16 +129,17 @@ impl Track {
         // A publisher that is subscribed to again first sends what it has of its group: nobody starts with that.
         let capture = cx.clock.frame_capture(cx.now, frame.media_time_us);
         let lag = cx.now.saturating_duration_since(capture);
-        let live = !video || lag <= cx.config.start_lag;
+        let late = self.layers[index].lateness.of(cx.now, lag, cx.config.late);
+        let live = !video || late.by <= cx.config.late;
         if video && frame.keyframe && live {
             self.on_keyframe(cx, index);
             let layer = &mut self.layers[index];
             layer.budget.set_cost(cx.config, bytes, layer.rate());
         }
         self.deliver_frame(cx, index, &frame, live);
-        self.deliver_packetized(cx, index, &frame, capture, live);
+        self.deliver_packetized(cx, index, &frame, capture, late, live);
         // What comes at once is sent on at once: up to the newest frame, or to where the rush ends.
-        if video && live && (lag <= NEWEST_LAG || distance >= RUSH_DISTANCE) && !self.can_ask(index) {
+        if video && live && (late.by <= NEWEST_LAG || distance >= RUSH_DISTANCE) && !self.can_ask(index) {
             self.catch_up(cx, index);
         }
         self.ask_for_keyframes(cx);
@@ -296,7 +298,7 @@ impl Track {
         let mut packets = Vec::new();
         for frame in layer.kept_frames.items() {
             let capture = cx.clock.frame_capture(cx.now, frame.media_time_us);
-            packets.extend(to_packets.push(frame, capture, true).into_iter().flatten());
+            packets.extend(to_packets.push(frame, capture, true, Duration::ZERO).into_iter().flatten());
         }
         layer.kept_packets.replace(packets, |packet| packet.packet.payload.len(), &layer.kept_frames);
     }
@@ -347,19 +349,27 @@ impl Track {
         }
     }
 
-    /// Delivers the packets that a frame becomes.
+    /// Delivers the packets that a frame becomes: none, where it is sound of a backlog. They leave no hole in the numbering,
+    /// so that nobody asks for it. Pictures of a backlog are told as of their arrival.
     fn deliver_packetized(
         &mut self,
         cx: &mut Context<'_>,
         index: usize,
         frame: &MediaFrame,
         capture: Instant,
+        late: Late,
         live: bool,
     ) {
+        let video = self.is_video();
         let Some(to_packets) = &mut self.layers[index].to_packets else {
             return;
         };
-        match to_packets.push(frame, capture, live) {
+        if late.backlog && !video {
+            cx.stats.dropped_late += 1;
+            return;
+        }
+        let later = if late.backlog { late.by } else { Duration::ZERO };
+        match to_packets.push(frame, capture, live, later) {
             Ok(packets) => {
                 for packet in packets {
                     self.deliver_packet(cx, index, packet);

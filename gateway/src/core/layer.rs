@@ -9,6 +9,7 @@ use super::clock::StreamClock;
 use super::config::Config;
 use super::kept_group::KeptGroup;
 use super::keyframes::KeyframeBudget;
+use super::lateness::Lateness;
 use super::media::MediaFrame;
 use super::payload::PayloadInfo;
 use super::rewrite::LayerPacket;
@@ -135,6 +136,7 @@ pub(super) struct Layer {
     keyframe: Option<(RtpTime, usize)>,
     pub(super) last_media: Option<Instant>,
     pub(super) clock: StreamClock,
+    pub(super) lateness: Lateness,
     pub(super) budget: KeyframeBudget,
     pub(super) recent: VecDeque<LayerPacket>,
     pub(super) kept_packets: KeptGroup<LayerPacket>,
@@ -163,6 +165,7 @@ impl Layer {
             meter: RateMeter::default(),
             last_media: None,
             clock: StreamClock::new(rate_hz),
+            lateness: Lateness::default(),
             budget: KeyframeBudget::default(),
             recent: VecDeque::new(),
             kept_packets: KeptGroup::default(),

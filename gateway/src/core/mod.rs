@@ -19,6 +19,7 @@ mod flow;
 mod ids;
 mod kept_group;
 mod keyframes;
+mod lateness;
 mod layer;
 mod media;
 mod output;

@@ -38,6 +38,8 @@ pub struct Stats {
     pub dropped_unknown: u64,
     /// Frames dropped because they are too large, or depend on one that was lost.
     pub dropped_frames: u64,
+    /// Frames of sound that were too late to become packets.
+    pub dropped_late: u64,
     /// Wishes for a keyframe, from joiners, feedback and gaps.
     pub keyframes_wanted: u64,
     /// Keyframe requests that went to publishers.

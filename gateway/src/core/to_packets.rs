@@ -1,6 +1,6 @@
 //! Frames to packets: one per layer, while somebody wants the layer's packets and its publisher sends frames.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tombolo_net::{ExtSeqNo, RtpTime};
@@ -26,6 +26,8 @@ pub(super) struct ToPackets {
     next_seq: ExtSeqNo,
     /// Where the next sound follows on, in unwrapped ticks.
     follows_on: Option<i64>,
+    /// The newest timestamp of a backlog of pictures, until they are past it, in unwrapped ticks.
+    told: Option<i64>,
     payloads: Vec<Bytes>,
 }
 
@@ -37,11 +39,13 @@ impl ToPackets {
             max_payload_bytes,
             next_seq: ExtSeqNo(0x1_0000),
             follows_on: None,
+            told: None,
             payloads: Vec::new(),
         }
     }
 
-    /// The packets of a frame that was captured at `capture`; `live`: whether a joiner may start with it.
+    /// The packets of a frame that was captured at `capture`, told as `later` than it was; `live`: whether a joiner may
+    /// start with it.
     ///
     /// # Errors
     /// See [`PacketizeError`]; the stream goes on without the frame.
@@ -50,10 +54,12 @@ impl ToPackets {
         frame: &MediaFrame,
         capture: Instant,
         live: bool,
+        later: Duration,
     ) -> Result<Vec<LayerPacket>, PacketizeError> {
         self.payloads.clear();
         self.packetizer.packetize(&frame.data, self.max_payload_bytes, &mut self.payloads)?;
-        let timestamp = self.timestamp(frame);
+        let (timestamp, later) = self.timestamp(frame, later);
+        let capture = capture + later;
         let video = self.codec.has_keyframes();
         let last = self.payloads.len() - 1;
         let first_seq = self.next_seq.0;
@@ -77,18 +83,25 @@ impl ToPackets {
         Ok(self.payloads.drain(..).enumerate().map(packet).collect())
     }
 
-    fn timestamp(&mut self, frame: &MediaFrame) -> RtpTime {
+    /// The timestamp of a frame that is told as `later` than it was, and how much later that is with what makes it newer
+    /// than the one before.
+    fn timestamp(&mut self, frame: &MediaFrame, later: Duration) -> (RtpTime, Duration) {
         let rate = u128::from(self.codec.clock_rate_hz());
-        // To the nearest tick.
-        let mut ticks = (((u128::from(frame.media_time_us) * rate + 500_000) / 1_000_000) & TIME_MASK) as i64;
-        if !self.codec.has_keyframes() {
-            if let Some(expected) = self.follows_on.filter(|next| (ticks - next).abs() <= SOUND_SNAP_TICKS) {
-                ticks = expected;
-            }
-            let length = opus::duration(&frame.data).unwrap_or_default();
-            self.follows_on = Some(ticks + (length.as_micros() as u64 as u128 * rate / 1_000_000) as i64);
+        let in_ticks = |us: u128| (((us * rate + 500_000) / 1_000_000) & TIME_MASK) as i64;
+        let own = in_ticks(u128::from(frame.media_time_us));
+        if self.codec.has_keyframes() {
+            let mut ticks = own + in_ticks(later.as_micros());
+            // What comes in one instant is told as one tick apart; what follows has its own time once that is ahead.
+            self.told = self.told.filter(|&told| ticks <= told);
+            ticks = self.told.map_or(ticks, |told| told + 1);
+            self.told = self.told.or((!later.is_zero()).then_some(ticks)).map(|told| told.max(ticks));
+            let later_us = (ticks - own) as u64 as u128 * 1_000_000 / rate;
+            return (RtpTime(ticks as u32), Duration::from_micros(later_us as u64));
         }
-        RtpTime(ticks as u32)
+        let ticks = self.follows_on.filter(|next| (own - next).abs() <= SOUND_SNAP_TICKS).unwrap_or(own);
+        let length = opus::duration(&frame.data).unwrap_or_default();
+        self.follows_on = Some(ticks + in_ticks(length.as_micros()));
+        (RtpTime(ticks as u32), Duration::ZERO)
     }
 }
 
@@ -108,7 +121,11 @@ mod tests {
                 data: Bytes::from_static(&[31 << 3, 1]),
             };
             timestamps.extend(
-                to_packets.push(&frame, now, true).unwrap().iter().map(|packet| packet.packet.timestamp),
+                to_packets
+                    .push(&frame, now, true, Duration::ZERO)
+                    .unwrap()
+                    .iter()
+                    .map(|packet| packet.packet.timestamp),
             );
         }
         let distances: Vec<_> = timestamps.windows(2).map(|pair| pair[1].distance_from(pair[0])).collect();
@@ -119,7 +136,7 @@ mod tests {
     fn a_frame_becomes_packets_of_one_timestamp_with_the_marker_on_the_last() {
         let mut to_packets = ToPackets::new(Codec::Vp8, 77, 100);
         let frame = MediaFrame { media_time_us: 100_000, keyframe: true, data: Bytes::from(vec![0; 250]) };
-        let packets = to_packets.push(&frame, Instant::now(), true).unwrap();
+        let packets = to_packets.push(&frame, Instant::now(), true, Duration::ZERO).unwrap();
         assert_eq!(packets.iter().map(|p| p.packet.marker).collect::<Vec<_>>(), [false, false, true]);
         assert_eq!(packets.iter().map(|p| p.info.starts_keyframe).collect::<Vec<_>>(), [true, false, false]);
         assert!(packets.iter().all(|p| p.packet.timestamp == RtpTime(9000)));

@@ -2,6 +2,7 @@
 
 mod forms;
 mod joining;
+mod late;
 mod layers;
 mod loss;
 mod people;

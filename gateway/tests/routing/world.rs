@@ -53,6 +53,10 @@ pub(crate) struct Publisher {
     pub(crate) blackout: bool,
     /// How long a frame takes to arrive.
     pub(crate) latency: Duration,
+    /// What is on its way does not arrive before this.
+    stalled_until: Option<Instant>,
+    /// How much faster than the others' its clock runs, in parts per million.
+    pub(crate) drift_ppm: i64,
     in_flight: BTreeMap<(Instant, u64), (usize, Sent)>,
     sent: u64,
     /// Called for each packet's sequence number: whether it is lost.
@@ -257,6 +261,8 @@ impl World {
             gop: None,
             blackout: false,
             latency: Duration::ZERO,
+            stalled_until: None,
+            drift_ppm: 0,
             in_flight: BTreeMap::new(),
             sent: 0,
             lose: |_| false,
@@ -329,6 +335,11 @@ impl World {
 
     pub(crate) fn shows(&self, id: SubscriptionId) -> bool {
         !self.viewers[&id].shown.is_empty()
+    }
+
+    /// What a publisher of frames sends from now on arrives when `outage` is over, all at once.
+    pub(crate) fn stall(&mut self, publisher: usize, outage: Duration) {
+        self.publishers[publisher].stalled_until = Some(self.now + outage);
     }
 
     fn step(&mut self) {
@@ -430,7 +441,8 @@ impl World {
 
 impl Publisher {
     fn encode(&mut self, now: Instant, start: Instant) {
-        let clock_us = (now - start).as_micros() as u64;
+        let since_us = (now - start).as_micros() as i64;
+        let clock_us = (since_us + since_us * self.drift_ppm / 1_000_000) as u64;
         let rate = u64::from(self.codec.clock_rate_hz());
         self.next = now + self.interval;
         for (index, layer) in self.layers.iter_mut().enumerate() {
@@ -490,7 +502,9 @@ impl Publisher {
                     Sent::Packet(packet) => (self.delay)(packet.seq.0),
                     _ => Duration::ZERO,
                 };
-                self.in_flight.insert((now + self.latency + delay, self.sent), (index, sent));
+                let arrival = now + self.latency + delay;
+                let arrival = self.stalled_until.map_or(arrival, |until| arrival.max(until));
+                self.in_flight.insert((arrival, self.sent), (index, sent));
             }
         }
     }
