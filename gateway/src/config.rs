@@ -80,6 +80,13 @@ pub struct Options {
     /// The largest HTTP body or WebSocket message, in bytes. [default: 262144]
     #[arg(long, env = "TOMBOLO_MAX_MESSAGE_BYTES", value_name = "BYTES")]
     pub max_message_bytes: Option<usize>,
+    /// The most TCP connections at once, HTTP and WebSocket; more are closed at once. [default: 4096]
+    #[arg(long, env = "TOMBOLO_MAX_CONNECTIONS", value_name = "N")]
+    pub max_connections: Option<usize>,
+    /// How long an HTTP client may take to send the head of a request, and as long again for the rest, in milliseconds.
+    /// [default: 10000]
+    #[arg(long, env = "TOMBOLO_REQUEST_TIMEOUT_MS", value_name = "MS")]
+    pub request_timeout_ms: Option<u64>,
     /// How long sessions get to end at a stop, in milliseconds. [default: 2000]
     #[arg(long, env = "TOMBOLO_STOP_TIMEOUT_MS", value_name = "MS")]
     pub stop_timeout_ms: Option<u64>,
@@ -119,6 +126,10 @@ pub struct Config {
     pub max_participants: usize,
     /// The largest HTTP body or WebSocket message in bytes.
     pub max_message_bytes: usize,
+    /// The most TCP connections at once.
+    pub max_connections: usize,
+    /// How long a client may take for the head of an HTTP request, and as long again for the rest.
+    pub request_timeout: Duration,
     /// How long sessions get to end at a stop.
     pub stop_timeout: Duration,
     /// How the log is written.
@@ -188,6 +199,8 @@ impl Options {
             max_channels: self.max_channels.or(other.max_channels),
             max_participants: self.max_participants.or(other.max_participants),
             max_message_bytes: self.max_message_bytes.or(other.max_message_bytes),
+            max_connections: self.max_connections.or(other.max_connections),
+            request_timeout_ms: self.request_timeout_ms.or(other.request_timeout_ms),
             stop_timeout_ms: self.stop_timeout_ms.or(other.stop_timeout_ms),
             log_format: self.log_format.or(other.log_format),
             log: self.log.or(other.log),
@@ -232,6 +245,8 @@ impl Config {
             max_channels: limit("max-channels", options.max_channels, 1000)?,
             max_participants: limit("max-participants", options.max_participants, 200)?,
             max_message_bytes: limit("max-message-bytes", options.max_message_bytes, 256 * 1024)?,
+            max_connections: limit("max-connections", options.max_connections, 4096)?,
+            request_timeout: Duration::from_millis(options.request_timeout_ms.unwrap_or(10_000)),
             stop_timeout: Duration::from_millis(options.stop_timeout_ms.unwrap_or(2000)),
             log_format: options.log_format.unwrap_or_default(),
             log: options.log.unwrap_or_else(|| "info".to_owned()),

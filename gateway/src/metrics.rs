@@ -4,6 +4,7 @@ use metrics::{counter, gauge, with_local_recorder};
 use metrics_exporter_prometheus::PrometheusBuilder;
 
 use crate::core;
+use crate::http::connections::Connections;
 use crate::moq::MoqStats;
 use crate::port::PortStats;
 use crate::rtc;
@@ -19,9 +20,9 @@ pub struct Snapshot {
     pub port: PortStats,
 }
 
-/// Writes a snapshot, and what the QUIC side counts.
+/// Writes a snapshot, and what the QUIC and the HTTP side count.
 #[must_use]
-pub fn render(snapshot: &Snapshot, quic: MoqStats) -> String {
+pub fn render(snapshot: &Snapshot, quic: MoqStats, http: &Connections) -> String {
     // The counters live where they are counted; the recorder only knows the format, so each call has its own.
     let recorder = PrometheusBuilder::new().build_recorder();
     with_local_recorder(&recorder, || {
@@ -29,6 +30,8 @@ pub fn render(snapshot: &Snapshot, quic: MoqStats) -> String {
         record_rtc(&snapshot.rtc);
         record_port(&snapshot.port);
         record_quic(quic);
+        set("tombolo_http_connections", http.open());
+        counter!("tombolo_http_connections_refused_total").absolute(http.refused());
     });
     recorder.handle().render()
 }

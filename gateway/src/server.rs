@@ -136,9 +136,8 @@ async fn serve(listener: TcpListener, state: AppState, mut stop: watch::Receiver
         // An error means that the server is gone, which is a stop as well.
         drop(stop.wait_for(|stop| *stop).await);
     };
-    if let Err(error) = axum::serve(listener, http::router(state)).with_graceful_shutdown(stopped).await {
-        error!(%error, "HTTP has ended");
-    }
+    let connections = Arc::clone(state.connections());
+    connections.serve(listener, http::router(state), stopped).await;
 }
 
 /// Binds TCP and UDP to the same port. Where the machine has no IPv6, `[::]` means `0.0.0.0`.

@@ -47,5 +47,5 @@ pub(super) async fn health(State(state): State<AppState>) -> Result<&'static str
 pub(super) async fn metrics(State(state): State<AppState>) -> Result<impl IntoResponse, Problem> {
     let snapshot = state.hub.stats().await.ok_or_else(Problem::stopping)?;
     let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    Ok((content_type, render(&snapshot, state.quic.stats())))
+    Ok((content_type, render(&snapshot, state.quic.stats(), &state.connections)))
 }

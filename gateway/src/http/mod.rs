@@ -9,6 +9,7 @@
 //! | `/healthz`, `/metrics` | what operators look at |
 
 pub mod assets;
+pub mod connections;
 pub mod info;
 mod membership;
 pub mod problem;
@@ -22,6 +23,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, Method, header};
+use axum::middleware;
 use axum::routing::{get, patch, post};
 use tokio::sync::{oneshot, watch};
 use tower_http::cors::{Any, CorsLayer};
@@ -31,6 +33,7 @@ use crate::hub::Handle;
 use crate::hub::messages::Command;
 use crate::moq::MoqServer;
 use crate::rtc::command::{LegId, RtcCommand};
+use connections::Connections;
 use problem::Problem;
 use sessions::Sessions;
 
@@ -42,6 +45,7 @@ pub struct AppState {
     quic: Arc<MoqServer>,
     stopping: watch::Receiver<bool>,
     sessions: Arc<Sessions>,
+    connections: Arc<Connections>,
     port: u16,
 }
 
@@ -55,7 +59,14 @@ impl AppState {
         stopping: watch::Receiver<bool>,
         port: u16,
     ) -> Self {
-        Self { hub, config, quic, stopping, sessions: Arc::default(), port }
+        let connections = Arc::new(Connections::new(config.max_connections, config.request_timeout));
+        Self { hub, config, quic, stopping, sessions: Arc::default(), connections, port }
+    }
+
+    /// The TCP connections.
+    #[must_use]
+    pub fn connections(&self) -> &Arc<Connections> {
+        &self.connections
     }
 
     /// Asks the WebRTC legs something and waits for the answer.
@@ -71,6 +82,7 @@ impl AppState {
 
 /// All routes.
 pub fn router(state: AppState) -> Router {
+    let connections = Arc::clone(state.connections());
     let limit = DefaultBodyLimit::max(state.config.max_message_bytes);
     // WHIP and WHEP clients run in pages of any origin; a session's URL is the only secret and no cookie is read.
     let cors = CorsLayer::new()
@@ -101,6 +113,7 @@ pub fn router(state: AppState) -> Router {
             Problem::new(axum::http::StatusCode::NOT_FOUND, "there is nothing at this address")
         })
         .layer(limit)
+        .layer(middleware::from_fn(move |request, next| Arc::clone(&connections).in_time(request, next)))
         .layer(cors)
         .with_state(state)
 }

@@ -5,5 +5,6 @@
 mod attacks;
 mod churn;
 mod client;
+mod connections;
 mod refusals;
 mod support;
