@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use tombolo_net::Ssrc;
 use tombolo_rtp::rtcp::{self, FirEntry};
 
+use super::budget::{Budget, BudgetConfig};
+
 /// The round trip that is assumed before one is measured.
 const INITIAL_RTT: Duration = Duration::from_millis(100);
 /// What an encoder and the sending of a keyframe take, beside the round trip, before a request is repeated.
@@ -76,16 +78,9 @@ impl RequesterConfig {
 /// the time of an encoder, and ends with [`Requester::on_keyframe`].
 #[derive(Clone, Copy, Debug)]
 pub struct Requester {
-    config: RequesterConfig,
-    /// Since when a keyframe is being asked for.
-    wanted: Option<Instant>,
-    last: Option<Instant>,
-    /// Not before this instant, whatever else allows it: the pacing of repeats.
-    repeat_at: Option<Instant>,
-    tokens: u8,
-    /// When the budget last gained a request (or was full).
-    refilled: Option<Instant>,
-    rtt: Duration,
+    kind: Option<Kind>,
+    min_interval: Duration,
+    budget: Budget,
     fir_seq: u8,
     merged: u64,
     sent: u64,
@@ -94,64 +89,46 @@ pub struct Requester {
 impl Requester {
     /// A requester with a full budget.
     #[must_use]
-    pub const fn new(config: RequesterConfig) -> Self {
-        Self {
-            config,
-            wanted: None,
-            last: None,
-            repeat_at: None,
-            tokens: config.max_tokens,
-            refilled: None,
-            rtt: INITIAL_RTT,
-            fir_seq: 0,
-            merged: 0,
-            sent: 0,
-        }
+    pub fn new(config: RequesterConfig) -> Self {
+        let RequesterConfig { kind, min_interval, refill, max_tokens } = config;
+        let repeat = patience(INITIAL_RTT, min_interval);
+        let budget = BudgetConfig { burst: max_tokens, refill, spacing: min_interval, repeat };
+        Self { kind, min_interval, budget: Budget::new(budget), fir_seq: 0, merged: 0, sent: 0 }
     }
 
     /// Tells the round-trip time, which paces repeats.
     pub fn set_rtt(&mut self, rtt: Duration) {
-        self.rtt = rtt;
+        self.budget.set_repeat(patience(rtt, self.min_interval));
     }
 
     /// Somebody needs a keyframe. While one is being asked for this changes nothing.
     pub fn request(&mut self, now: Instant) {
-        if self.wanted.is_some() {
+        if self.budget.want(now) {
+            // A new command, where FIR is used; repeats carry the same number (RFC 5104 §4.3.1.2).
+            self.fir_seq = self.fir_seq.wrapping_add(1);
+        } else {
             self.merged += 1;
-            return;
         }
-        self.wanted = Some(now);
-        self.repeat_at = None;
-        // A new command, where FIR is used; repeats carry the same number (RFC 5104 §4.3.1.2).
-        self.fir_seq = self.fir_seq.wrapping_add(1);
     }
 
     /// A keyframe of the stream has arrived: whoever asked is served.
     pub fn on_keyframe(&mut self) {
-        self.wanted = None;
+        self.budget.forget();
     }
 
     /// Whether a keyframe is being asked for.
     #[must_use]
     pub const fn is_wanted(&self) -> bool {
-        self.wanted.is_some()
+        self.budget.is_wanted()
     }
 
     /// Appends the request when one is due at `now`, and tells whether it did.
     pub fn write_request(&mut self, now: Instant, sender: Ssrc, media: Ssrc, out: &mut Vec<u8>) -> bool {
-        self.refill(now);
-        if self.tokens == 0 || self.poll_timeout().is_none_or(|due| now < due) {
-            return false;
+        let Some(kind) = self.kind.filter(|_| self.budget.poll(now)) else { return false };
+        match kind {
+            Kind::Pli => rtcp::write_pli(out, sender, media),
+            Kind::Fir => rtcp::write_fir(out, sender, &[FirEntry { ssrc: media, seq: self.fir_seq }]),
         }
-        match self.config.kind {
-            Some(Kind::Pli) => rtcp::write_pli(out, sender, media),
-            Some(Kind::Fir) => rtcp::write_fir(out, sender, &[FirEntry { ssrc: media, seq: self.fir_seq }]),
-            None => return false,
-        }
-        self.tokens -= 1;
-        self.last = Some(now);
-        let patience = self.rtt + self.rtt / 2 + ENCODE_TIME;
-        self.repeat_at = Some(now + patience.max(self.config.min_interval));
         self.sent += 1;
         true
     }
@@ -159,15 +136,8 @@ impl Requester {
     /// When [`Requester::write_request`] has something to do next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.config.kind?;
-        let wanted = self.wanted?;
-        let Some(last) = self.last else { return Some(wanted) };
-        let budget = match (self.tokens, self.refilled) {
-            (0, Some(refilled)) => refilled + self.config.refill,
-            _ => wanted,
-        };
-        let paced = (last + self.config.min_interval).max(self.repeat_at.unwrap_or(last));
-        Some(wanted.max(budget).max(paced))
+        self.kind?;
+        self.budget.poll_timeout()
     }
 
     /// How many wishes joined one that was under way.
@@ -181,22 +151,11 @@ impl Requester {
     pub const fn sent(&self) -> u64 {
         self.sent
     }
+}
 
-    fn refill(&mut self, now: Instant) {
-        let since = *self.refilled.get_or_insert(now);
-        let periods = now.saturating_duration_since(since).as_nanos() / self.config.refill.as_nanos().max(1);
-        if periods == 0 {
-            return;
-        }
-        let gained = u8::try_from(periods).unwrap_or(u8::MAX);
-        self.tokens = self.tokens.saturating_add(gained).min(self.config.max_tokens);
-        // Whole periods only, so that fractions are not lost; a full budget starts counting anew.
-        self.refilled = if self.tokens == self.config.max_tokens {
-            Some(now)
-        } else {
-            Some(since + self.config.refill * u32::from(gained))
-        };
-    }
+/// How long a keyframe may take to come before the request is repeated.
+fn patience(rtt: Duration, min_interval: Duration) -> Duration {
+    (rtt + rtt / 2 + ENCODE_TIME).max(min_interval)
 }
 
 #[cfg(test)]
@@ -272,6 +231,8 @@ mod tests {
         let mut requester = Requester::new(RequesterConfig::default().max_tokens(1));
         requester.request(at(0));
         assert!(sends(&mut requester, 0));
+        requester.on_keyframe();
+        requester.request(at(10));
         assert_eq!(requester.poll_timeout(), Some(at(1000)));
         assert!(!sends(&mut requester, 999));
         assert!(sends(&mut requester, 1000));
