@@ -4,6 +4,7 @@
 //! operations. `fuzz/fuzz_targets/` hands them to libFuzzer, and `cargo test` replays `fuzz/corpus/` through them.
 
 mod dtls;
+mod ext;
 mod ice;
 mod peer;
 mod rtp;
@@ -11,6 +12,7 @@ mod sdp;
 mod srtp;
 
 pub use dtls::{dtls_handshake, dtls_records};
+pub use ext::{dependency_descriptor, extension};
 pub use ice::{ice_agent, ice_candidate, stun};
 pub use peer::peer;
 pub use rtp::{h264, opus, rtcp, rtp, vp8};
@@ -21,9 +23,11 @@ pub use srtp::srtp;
 pub type Body = fn(&[u8]);
 
 /// Every target by its name, which is also that of its file in `fuzz_targets/` and of its corpus.
-pub const TARGETS: [(&str, Body); 14] = [
+pub const TARGETS: [(&str, Body); 16] = [
+    ("dependency_descriptor", dependency_descriptor),
     ("dtls_handshake", dtls_handshake),
     ("dtls_records", dtls_records),
+    ("extension", extension),
     ("h264", h264),
     ("ice_agent", ice_agent),
     ("ice_candidate", ice_candidate),

@@ -7,7 +7,7 @@ use tombolo_net::{ExtSeqNo, RtpTime};
 use tombolo_netsim::start;
 use tombolo_rtp::RtpPacket;
 use tombolo_rtp::codec::{Assembler, AssemblerInput, Codec, is_keyframe};
-use tombolo_rtp::rtcp::{Compound, Packet};
+use tombolo_rtp::rtcp::{Compound, Packet, XrBlock};
 
 /// Any bytes as an RTP packet: what is accepted lies within them.
 pub fn rtp(data: &[u8]) {
@@ -32,9 +32,20 @@ pub fn rtcp(data: &[u8]) {
             Packet::Fir(fir) => fir.entries().count(),
             Packet::Remb(remb) => remb.ssrcs().count(),
             Packet::TransportFeedback(feedback) => feedback.statuses().count() / 0x2000,
+            Packet::CongestionFeedback(feedback) => {
+                feedback.streams().map(|stream| stream.packets().count()).sum()
+            }
+            Packet::ExtendedReport(report) => report.blocks().map(entries).sum(),
             _ => 0,
         };
         assert!(items <= data.len(), "{items} items in {} bytes", data.len());
+    }
+}
+
+fn entries(block: XrBlock<'_>) -> usize {
+    match block {
+        XrBlock::DelaySinceLastReceiverReport(entries) => 1 + entries.count(),
+        _ => 1,
     }
 }
 

@@ -3,7 +3,7 @@
 use tombolo_net::{RtpTime, SeqNo, Ssrc};
 
 use crate::UseError;
-use crate::packet::{ONE_BYTE_PROFILE, TWO_BYTE_PROFILE};
+use crate::packet::{Extensions, ONE_BYTE_PROFILE, TWO_BYTE_PROFILE};
 
 /// Bytes of the fixed header (RFC 3550 §5.1).
 pub const FIXED_LEN: usize = 12;
@@ -20,6 +20,24 @@ pub enum ExtensionForm {
     OneByte,
     /// Ids 1 to 255, 0 to 255 bytes each. Only when `extmap-allow-mixed` or ids above 14 were negotiated (RFC 8285 §6).
     TwoByte,
+    /// The one-byte form as long as it holds every element of the packet, and then the other. Only when
+    /// `extmap-allow-mixed` was negotiated (RFC 8285 §4.1.2, §6).
+    Mixed,
+}
+
+impl ExtensionForm {
+    /// Whether the one-byte form can carry an element.
+    const fn is_short(id: u8, len: usize) -> bool {
+        id <= 14 && 1 <= len && len <= 16
+    }
+
+    /// The `defined by profile` field.
+    const fn profile(self) -> u16 {
+        match self {
+            Self::OneByte | Self::Mixed => ONE_BYTE_PROFILE,
+            Self::TwoByte => TWO_BYTE_PROFILE,
+        }
+    }
 }
 
 /// The fields of the fixed RTP header (RFC 3550 §5.1).
@@ -88,12 +106,13 @@ impl ExtensionWriter<'_> {
     /// the form cannot carry or for which there is no room.
     pub fn push(&mut self, id: u8, data: &[u8]) -> Result<(), UseError> {
         let header_len = match self.form {
-            ExtensionForm::OneByte if !(1..=14).contains(&id) => return Err(UseError::ExtensionId),
-            ExtensionForm::OneByte if !(1..=16).contains(&data.len()) => {
+            _ if id == 0 => return Err(UseError::ExtensionId),
+            ExtensionForm::OneByte if id > 14 => return Err(UseError::ExtensionId),
+            ExtensionForm::OneByte if !ExtensionForm::is_short(id, data.len()) => {
                 return Err(UseError::ExtensionLength);
             }
-            ExtensionForm::OneByte => 1,
-            ExtensionForm::TwoByte if id == 0 => return Err(UseError::ExtensionId),
+            ExtensionForm::Mixed if !ExtensionForm::is_short(id, data.len()) => return self.widen(id, data),
+            ExtensionForm::OneByte | ExtensionForm::Mixed => 1,
             ExtensionForm::TwoByte if data.len() > 255 => return Err(UseError::ExtensionLength),
             ExtensionForm::TwoByte => 2,
         };
@@ -103,16 +122,12 @@ impl ExtensionWriter<'_> {
         }
         self.out.truncate(self.elements_end);
         if self.elements_end == self.block {
-            let profile = match self.form {
-                ExtensionForm::OneByte => ONE_BYTE_PROFILE,
-                ExtensionForm::TwoByte => TWO_BYTE_PROFILE,
-            };
             self.out[self.start] |= 0x10;
-            self.out.extend_from_slice(&profile.to_be_bytes());
+            self.out.extend_from_slice(&self.form.profile().to_be_bytes());
             self.out.extend_from_slice(&[0, 0]);
         }
         match self.form {
-            ExtensionForm::OneByte => self.out.push(id << 4 | (data.len() - 1) as u8),
+            ExtensionForm::OneByte | ExtensionForm::Mixed => self.out.push(id << 4 | (data.len() - 1) as u8),
             ExtensionForm::TwoByte => self.out.extend_from_slice(&[id, data.len() as u8]),
         }
         self.out.extend_from_slice(data);
@@ -121,6 +136,26 @@ impl ExtensionWriter<'_> {
         self.out.resize(self.block + 4 + words * 4, 0);
         self.out[self.block + 2..self.block + 4].copy_from_slice(&(words as u16).to_be_bytes());
         Ok(())
+    }
+
+    /// Goes over to the two-byte form, for the sake of an element.
+    #[cold]
+    fn widen(&mut self, id: u8, data: &[u8]) -> Result<(), UseError> {
+        let used = self.block + 4..self.elements_end.max(self.block + 4);
+        let mut block = [0; MAX_EXTENSION_LEN];
+        let short = &mut block[..used.len()];
+        short.copy_from_slice(self.out.get(used.clone()).unwrap_or_default());
+        let elements = Extensions::one_byte(short);
+        if used.len() + elements.clone().count() + 2 + data.len() > MAX_EXTENSION_LEN || data.len() > 255 {
+            return Err(UseError::ExtensionLength);
+        }
+        self.out.truncate(self.block);
+        self.elements_end = self.block;
+        self.form = ExtensionForm::TwoByte;
+        for (id, data) in elements {
+            self.push(id, data)?;
+        }
+        self.push(id, data)
     }
 
     /// Bytes of the header so far.
@@ -185,6 +220,32 @@ mod tests {
         assert_eq!(view.extensions().count(), 2);
     }
 
+    /// RTP-12: with mixed forms agreed, the longer one is taken where it is needed and not before.
+    #[test]
+    fn mixed_packets_take_the_longer_form_when_they_need_it() {
+        let mut out = Vec::new();
+        let mut writer = header().write(&mut out, ExtensionForm::Mixed);
+        writer.push(1, b"0").unwrap();
+        writer.push(14, &[9; 16]).unwrap();
+        assert_eq!(writer.push(0, &[1; 20]), Err(UseError::ExtensionId));
+        assert_eq!(writer.push(2, &[0; 256]), Err(UseError::ExtensionLength));
+        assert_eq!(writer.push(2, &[0; 240]), Err(UseError::ExtensionLength));
+        assert_eq!(writer.header_len(), 12 + 4 + 20, "still the one-byte form");
+        writer.push(15, &[]).unwrap();
+        writer.push(2, &[7; 17]).unwrap();
+        writer.push(3, &[5]).unwrap();
+        assert_eq!(out[12..16], [0x10, 0, 0, 12]);
+        out.extend_from_slice(b"payload");
+        let view = RtpPacket::parse(&out).unwrap();
+        let all: Vec<_> = view.extensions().collect();
+        let expected: [(u8, &[u8]); 5] = [(1, b"0"), (14, &[9; 16]), (15, &[]), (2, &[7; 17]), (3, &[5])];
+        assert_eq!(all, expected);
+        assert_eq!(view.payload(), b"payload");
+        let mut first = Vec::new();
+        header().write(&mut first, ExtensionForm::Mixed).push(200, &[1]).unwrap();
+        assert_eq!(RtpPacket::parse(&first).unwrap().extension(200), Some(&[1][..]));
+    }
+
     fn element() -> impl Strategy<Value = (u8, Vec<u8>)> {
         (1u8..15, proptest::collection::vec(any::<u8>(), 1..17))
     }
@@ -196,14 +257,14 @@ mod tests {
             marker: bool, payload_type in 0u8..128, seq: u16, timestamp: u32, ssrc: u32,
             csrcs in proptest::collection::vec(any::<u32>(), 0..16),
             elements in proptest::collection::vec(element(), 0..10),
-            two_byte: bool,
+            form in 0usize..3,
             payload in proptest::collection::vec(any::<u8>(), 0..40),
         ) {
             let header = RtpHeader {
                 marker, payload_type, seq: SeqNo(seq), timestamp: RtpTime(timestamp), ssrc: Ssrc(ssrc),
             };
             let csrcs: Vec<_> = csrcs.into_iter().map(Ssrc).collect();
-            let form = if two_byte { ExtensionForm::TwoByte } else { ExtensionForm::OneByte };
+            let form = [ExtensionForm::OneByte, ExtensionForm::TwoByte, ExtensionForm::Mixed][form];
             let mut out = Vec::new();
             let mut writer = header.write_with_csrcs(&mut out, form, &csrcs);
             for (id, data) in &elements {

@@ -7,12 +7,10 @@
 //! |---|---|---|
 //! | [`packet`], [`header`] | [`RtpPacket`], a view; [`RtpHeader`] and [`ExtensionWriter`] | RFC 3550 §5, RFC 8285 |
 //! | [`ext`] | typed header extensions and [`ext::ExtensionMap`] | RFC 8285 and one RFC or draft each |
-//! | [`rtcp`] | compound packets and the feedback messages | RFC 3550 §6, 4585, 5104, 5506 |
+//! | [`rtcp`] | compound packets, feedback messages and extended reports | RFC 3550 §6, 3611, 4585, 5104, 5506, 8888 |
 //! | [`codec`] | VP8, H.264 and Opus to packets and back | RFC 7741, 6184, 7587 |
-//!
-//! Left out: RTCP XR (RFC 3611) and the congestion control feedback of RFC 8888, which are seen as
-//! [`rtcp::Packet::Unknown`].
 
+mod bits;
 pub mod codec;
 pub mod ext;
 pub mod header;
@@ -52,6 +50,15 @@ pub enum UseError {
     /// The element is too long or too short for the form, or the extension block is full.
     #[error("header extension does not fit")]
     ExtensionLength,
+    /// Layers that an allocation cannot tell of.
+    #[error("layers that cannot be told of")]
+    Layers,
+    /// A dependency structure that cannot be, or a frame that does not fit its structure.
+    #[error("dependencies that cannot be told of")]
+    Dependencies,
+    /// The report would be longer than a datagram.
+    #[error("the report does not fit into a datagram")]
+    ReportLength,
 }
 
 /// Whether a datagram whose first byte is in 128..=191 is RTCP and not RTP, by its packet type (RFC 5761 §4):

@@ -117,9 +117,9 @@ impl<'a> RtpPacket<'a> {
     pub fn extensions(&self) -> Extensions<'a> {
         let rest = &self.data[self.extension.clone()];
         match self.extension_profile {
-            ONE_BYTE_PROFILE => Extensions { rest, two_byte: false },
+            ONE_BYTE_PROFILE => Extensions::one_byte(rest),
             profile if profile & 0xfff0 == TWO_BYTE_PROFILE => Extensions { rest, two_byte: true },
-            _ => Extensions { rest: &[], two_byte: false },
+            _ => Extensions::one_byte(&[]),
         }
     }
 
@@ -166,6 +166,11 @@ pub struct Extensions<'a> {
 }
 
 impl<'a> Extensions<'a> {
+    /// The elements of a block in the one-byte form.
+    pub(crate) const fn one_byte(block: &'a [u8]) -> Self {
+        Self { rest: block, two_byte: false }
+    }
+
     fn next_one_byte(&mut self) -> Option<(u8, &'a [u8])> {
         while let [first, rest @ ..] = self.rest {
             // A zero byte is padding. Id 0 with a length, and id 15, end the parsing (RFC 8285 §4.2).
@@ -174,10 +179,10 @@ impl<'a> Extensions<'a> {
                 continue;
             }
             let (id, len) = (first >> 4, usize::from(first & 0x0f) + 1);
-            if id == 0 || id == 15 || len > rest.len() {
+            if id == 0 || id == 15 {
                 break;
             }
-            let (data, rest) = rest.split_at(len);
+            let Some((data, rest)) = rest.split_at_checked(len) else { break };
             self.rest = rest;
             return Some((id, data));
         }

@@ -165,11 +165,16 @@ fn extensions(config: &Config, allow_mixed: bool, kind: MediaKind, media: &Media
 /// Whether an extension says anything about this kind of media.
 pub(crate) const fn fits(extension: ExtensionKind, kind: MediaKind) -> bool {
     match extension {
-        ExtensionKind::AudioLevel => matches!(kind, MediaKind::Audio),
+        ExtensionKind::AudioLevel | ExtensionKind::CsrcAudioLevels => matches!(kind, MediaKind::Audio),
         ExtensionKind::Rid
         | ExtensionKind::RepairedRid
         | ExtensionKind::PlayoutDelay
-        | ExtensionKind::VideoOrientation => matches!(kind, MediaKind::Video),
+        | ExtensionKind::VideoOrientation
+        | ExtensionKind::VideoContentType
+        | ExtensionKind::VideoTiming
+        | ExtensionKind::ColorSpace
+        | ExtensionKind::LayersAllocation
+        | ExtensionKind::DependencyDescriptor => matches!(kind, MediaKind::Video),
         _ => true,
     }
 }

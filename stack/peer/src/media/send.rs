@@ -194,8 +194,7 @@ fn write_header(
     elements: &Elements,
     packet: Option<&OutgoingPacket>,
 ) {
-    let long = ExtensionKind::ALL.iter().any(|&kind| map.id(kind).is_some_and(|id| id > 14));
-    let form = if long { ExtensionForm::TwoByte } else { ExtensionForm::OneByte };
+    let form = if map.has_long_ids() { ExtensionForm::TwoByte } else { ExtensionForm::OneByte };
     let mut writer = header.write(out, form);
     let mut push = |kind: ExtensionKind, data: &[u8]| {
         if let Some(id) = map.id(kind) {

@@ -6,14 +6,17 @@
 //! item and the next one is read; unknown types are [`Packet::Unknown`].
 
 mod bye;
+mod ccfb;
 mod keyframe;
 mod nack;
 mod remb;
 mod report;
 mod sdes;
 mod twcc;
+mod xr;
 
 pub use bye::{App, Bye, write_app, write_bye};
+pub use ccfb::{ArrivalOffset, CongestionFeedback, CongestionFeedbackWriter, PacketArrival, StreamFeedback};
 pub use keyframe::{Fir, FirEntries, FirEntry, Pli, write_fir, write_pli};
 pub use nack::{LostSeqs, Nack, write_nack};
 pub use remb::{Remb, write_remb};
@@ -23,12 +26,13 @@ pub use report::{
 };
 pub use sdes::{Sdes, SdesChunk, SdesItem, write_sdes};
 pub use twcc::{ArrivalStatuses, TransportFeedback, write_transport_feedback};
+pub use xr::{DlrrEntries, DlrrEntry, ExtendedReport, ExtendedReportWriter, XrBlock};
 
 use tombolo_net::Ssrc;
 
 use crate::DecodeError;
 
-/// RTCP packet types (RFC 3550 §12.1, RFC 4585 §6.1).
+/// RTCP packet types (RFC 3550 §12.1, RFC 4585 §6.1, RFC 3611 §6.1).
 pub mod packet_type {
     /// Sender report.
     pub const SR: u8 = 200;
@@ -44,9 +48,14 @@ pub mod packet_type {
     pub const RTPFB: u8 = 205;
     /// Payload-specific feedback.
     pub const PSFB: u8 = 206;
+    /// Extended report.
+    pub const XR: u8 = 207;
 }
 
 const HEADER_LEN: usize = 4;
+
+/// Most bytes of a message whose writer is told what to put in bit by bit: what fits into a datagram.
+const MAX_LEN: usize = 65_532;
 
 /// One message of a compound packet.
 #[derive(Clone, Debug)]
@@ -72,6 +81,10 @@ pub enum Packet<'a> {
     Remb(Remb<'a>),
     /// Transport-wide feedback (draft-holmer-rmcat-transport-wide-cc-extensions-01).
     TransportFeedback(TransportFeedback<'a>),
+    /// Congestion control feedback (RFC 8888).
+    CongestionFeedback(CongestionFeedback<'a>),
+    /// Extended report (RFC 3611).
+    ExtendedReport(ExtendedReport<'a>),
     /// Anything else, to be skipped silently (RFC 4585 §4.2).
     Unknown(Unknown<'a>),
 }
@@ -164,20 +177,34 @@ fn parse(packet_type: u8, count: u8, body: &[u8]) -> Result<Packet<'_>, DecodeEr
         (packet_type::APP, _) => Packet::App(App::parse(count, body)?),
         (packet_type::RTPFB, nack::FORMAT) => Packet::Nack(Nack::parse(body)?),
         (packet_type::RTPFB, twcc::FORMAT) => Packet::TransportFeedback(TransportFeedback::parse(body)?),
+        (packet_type::RTPFB, ccfb::FORMAT) => Packet::CongestionFeedback(CongestionFeedback::parse(body)?),
         (packet_type::PSFB, keyframe::PLI_FORMAT) => Packet::Pli(Pli::parse(body)?),
         (packet_type::PSFB, keyframe::FIR_FORMAT) => Packet::Fir(Fir::parse(body)?),
         (packet_type::PSFB, remb::FORMAT) if remb::is_remb(body) => Packet::Remb(Remb::parse(body)?),
+        (packet_type::XR, _) => Packet::ExtendedReport(ExtendedReport::parse(body)?),
         _ => Packet::Unknown(Unknown { packet_type, count, body }),
     })
 }
 
 /// Appends a message: the header, what `body` appends, zero bytes up to a whole word, and then the length.
 fn write_packet(out: &mut Vec<u8>, packet_type: u8, count: u8, body: impl FnOnce(&mut Vec<u8>)) {
-    let start = out.len();
-    out.extend_from_slice(&[0x80 | count & 0x1f, packet_type, 0, 0]);
+    let start = begin_packet(out, packet_type, count);
     body(out);
     let words = (out.len() - start).div_ceil(4);
     out.resize(start + words * 4, 0);
+    write_length(out, start);
+}
+
+/// Appends a header whose length is not known yet, and tells where it stands.
+fn begin_packet(out: &mut Vec<u8>, packet_type: u8, count: u8) -> usize {
+    let start = out.len();
+    out.extend_from_slice(&[0x80 | count & 0x1f, packet_type, 0, 0]);
+    start
+}
+
+/// Writes the length of the message that begins at `start` and is whole.
+fn write_length(out: &mut [u8], start: usize) {
+    let words = (out.len() - start) / 4;
     out[start + 2..start + 4].copy_from_slice(&((words - 1) as u16).to_be_bytes());
 }
 
@@ -232,13 +259,13 @@ mod tests {
     #[test]
     fn an_unknown_message_is_stepped_over() {
         let mut data = receiver_report();
-        data.extend_from_slice(&[0x80, 207, 0, 1, 9, 9, 9, 9]);
+        data.extend_from_slice(&[0x80, 208, 0, 1, 9, 9, 9, 9]);
         write_pli(&mut data, Ssrc(1), Ssrc(2));
         let compound = Compound::new(&data);
         assert!(!compound.is_reduced_size());
         let all: Vec<_> = compound.collect::<Result<_, _>>().unwrap();
         assert!(matches!(all[0], Packet::ReceiverReport(_)));
-        let unknown = Unknown { packet_type: 207, count: 0, body: &[9; 4] };
+        let unknown = Unknown { packet_type: 208, count: 0, body: &[9; 4] };
         assert!(matches!(all[1], Packet::Unknown(found) if found == unknown));
         assert!(matches!(all[2], Packet::Pli(Pli { sender: Ssrc(1), media: Ssrc(2) })));
         assert_eq!(all.len(), 3);
@@ -332,6 +359,10 @@ mod tests {
             Packet::Fir(fir) => fir.entries().count(),
             Packet::Remb(remb) => remb.ssrcs().count(),
             Packet::TransportFeedback(feedback) => feedback.statuses().count(),
+            Packet::CongestionFeedback(feedback) => {
+                feedback.streams().map(|stream| stream.packets().count()).sum()
+            }
+            Packet::ExtendedReport(report) => report.blocks().count(),
             Packet::Unknown(unknown) => unknown.body.len(),
         }
     }
@@ -346,7 +377,7 @@ mod tests {
             let mut data = Vec::new();
             for (packet_type, count, words) in bodies {
                 // Mostly the types that have a parser.
-                let packet_type = if packet_type % 4 == 0 { packet_type } else { 200 + packet_type % 7 };
+                let packet_type = if packet_type % 4 == 0 { packet_type } else { 200 + packet_type % 8 };
                 data.extend_from_slice(&[0x80 | count & 0x3f, packet_type, 0, words.len() as u8]);
                 data.extend(words.iter().flat_map(|word| word.to_be_bytes()));
             }

@@ -52,13 +52,7 @@ impl ReportBlock {
     /// (RFC 3550 §6.4.1). `None` without a sender report, or when the peer's figures give a negative time.
     #[must_use]
     pub fn round_trip(&self, now: NtpTime) -> Option<Duration> {
-        if self.last_sr == 0 {
-            return None;
-        }
-        let since_report = now.middle().wrapping_sub(self.last_sr);
-        let units = since_report.wrapping_sub(self.delay_since_last_sr) as i32;
-        let micros = (u64::try_from(units).ok()? * 1_000_000) >> 16;
-        Some(Duration::from_micros(micros))
+        round_trip(now, self.last_sr, self.delay_since_last_sr)
     }
 
     fn read(chunk: &[u8]) -> Self {
@@ -86,6 +80,17 @@ impl ReportBlock {
         ];
         out.extend(words.iter().flat_map(|word| word.to_be_bytes()));
     }
+}
+
+/// What lies between a report that was made at `last`, came back `delay` after its arrival, and came at `now`; the
+/// two in units of 1/65536 s.
+pub(super) fn round_trip(now: NtpTime, last: u32, delay: u32) -> Option<Duration> {
+    if last == 0 {
+        return None;
+    }
+    let units = now.middle().wrapping_sub(last).wrapping_sub(delay) as i32;
+    let micros = (u64::try_from(units).ok()? * 1_000_000) >> 16;
+    Some(Duration::from_micros(micros))
 }
 
 /// Iterator over the report blocks of a message.

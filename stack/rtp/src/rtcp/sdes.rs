@@ -3,10 +3,14 @@
 use tombolo_net::Ssrc;
 
 use super::{packet_type, take_ssrc, write_packet};
-use crate::{DecodeError, Mid};
+use crate::{DecodeError, Mid, Rid};
 
 /// The canonical name (RFC 3550 §6.5.1).
 const CNAME: u8 = 1;
+/// The layer (RFC 8852 §4.1).
+const RID: u8 = 12;
+/// The layer that is repaired (RFC 8852 §4.2).
+const REPAIRED_RID: u8 = 13;
 /// The media section (RFC 9143 §15.1).
 const MID: u8 = 15;
 
@@ -18,6 +22,10 @@ pub enum SdesItem<'a> {
     Cname(&'a [u8]),
     /// The media section that the source belongs to.
     Mid(Mid),
+    /// The layer that the source carries.
+    Rid(Rid),
+    /// The layer that the source repairs.
+    RepairedRid(Rid),
     /// Anything else: the item type and its value.
     Other(u8, &'a [u8]),
 }
@@ -27,6 +35,8 @@ impl SdesItem<'_> {
         let (kind, value) = match self {
             Self::Cname(name) => (CNAME, *name),
             Self::Mid(mid) => (MID, mid.as_bytes()),
+            Self::Rid(rid) => (RID, rid.as_bytes()),
+            Self::RepairedRid(rid) => (REPAIRED_RID, rid.as_bytes()),
             Self::Other(kind, value) => (*kind, *value),
         };
         let value = &value[..value.len().min(255)];
@@ -71,16 +81,19 @@ pub struct SdesChunk<'a> {
 }
 
 impl<'a> SdesChunk<'a> {
-    /// The items. A MID that is no token is given as [`SdesItem::Other`].
+    /// The items. A MID or RID that is no token is given as [`SdesItem::Other`].
     pub fn items(&self) -> impl Iterator<Item = SdesItem<'a>> + use<'a> {
         let mut rest = self.items;
         std::iter::from_fn(move || {
             let (kind, value, after) = split_item(rest)?;
             rest = after;
-            Some(match (kind, Mid::from_bytes(value)) {
-                (CNAME, _) => SdesItem::Cname(value),
-                (MID, Ok(mid)) => SdesItem::Mid(mid),
-                _ => SdesItem::Other(kind, value),
+            let other = SdesItem::Other(kind, value);
+            Some(match kind {
+                CNAME => SdesItem::Cname(value),
+                MID => Mid::from_bytes(value).map_or(other, SdesItem::Mid),
+                RID => Rid::from_bytes(value).map_or(other, SdesItem::Rid),
+                REPAIRED_RID => Rid::from_bytes(value).map_or(other, SdesItem::RepairedRid),
+                _ => other,
             })
         })
     }
@@ -149,7 +162,14 @@ mod tests {
 
     #[test]
     fn other_items_are_kept() {
-        let items = [SdesItem::Other(6, b"tool"), SdesItem::Other(MID, b"no token")];
+        let (rid, repaired): (Rid, Rid) = ("hi".parse().unwrap(), "lo".parse().unwrap());
+        let items = [
+            SdesItem::Other(6, b"tool"),
+            SdesItem::Other(MID, b"no token"),
+            SdesItem::Rid(rid),
+            SdesItem::RepairedRid(repaired),
+            SdesItem::Other(RID, b""),
+        ];
         let mut out = Vec::new();
         write_sdes(&mut out, &[(Ssrc(1), &items)]);
         assert_eq!(read(&out), Ok(vec![(Ssrc(1), items.to_vec())]));
