@@ -1,24 +1,19 @@
 //! Media time: one clock per participant.
 //!
 //! A participant's sound and pictures come on RTP clocks of their own. Sender reports (RFC 3550 §6.4.1) tie each to the
-//! publisher's wall clock, and with it to each other; until the first report the arrival of the first packet does.
-//! Media time is counted in microseconds from [`BASE_US`] at the instant the participant joined.
+//! publisher's wall clock, and with it to each other; until the first report arrival does ([`ClockMap`]). Media time is
+//! counted in microseconds from [`BASE`] before the participant joined.
 //!
 //! Publishers that send frames bring a clock of their own; here it is only laid over the gateway's, once for all
 //! their tracks, so that sender reports to packet subscribers keep the tracks together.
 
 use std::time::{Duration, Instant};
 
+use tombolo_interceptors::report::{ClockMap, ParticipantClock};
 use tombolo_net::{NtpTime, RtpTime};
 
 /// Media time of the instant of joining. Times before it (captured earlier, told late) stay positive.
-const BASE_US: i64 = 10_000_000;
-
-/// A media time further than this from the arrival clock is an error of the publisher's clock, or its restart.
-const MAX_DEVIATION_US: i64 = 5_000_000;
-
-/// This many sender reports in a row that contradict the clock mean that the publisher's wall clock was set.
-const REPORTS_TO_REANCHOR: u32 = 3;
+const BASE: Duration = Duration::from_secs(10);
 
 /// The window over which the quickest frame is looked for.
 const OFFSET_WINDOW: Duration = Duration::from_secs(5);
@@ -29,10 +24,7 @@ const DRIFT_FRACTION: u128 = 5000;
 /// The clock that all tracks of a participant share.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MediaClock {
-    origin: Instant,
-    /// A wall-clock time of the publisher and the media time it stands for.
-    wall: Option<(NtpTime, i64)>,
-    contradictions: u32,
+    clock: ParticipantClock,
     frame_offset: Option<LeastOffset>,
 }
 
@@ -47,21 +39,35 @@ struct LeastOffset {
 
 impl MediaClock {
     pub(super) fn new(now: Instant) -> Self {
-        Self { origin: now, wall: None, contradictions: 0, frame_offset: None }
-    }
-
-    fn now_us(&self, now: Instant) -> i64 {
-        let since = now.saturating_duration_since(self.origin).as_micros();
-        BASE_US.saturating_add(i64::try_from(since).unwrap_or(i64::MAX / 2))
+        // A machine that has just been started has no time before now; nothing is lost but the times before joining.
+        Self { clock: ParticipantClock::new(now.checked_sub(BASE).unwrap_or(now)), frame_offset: None }
     }
 
     /// The instant on the gateway's clock at which `media_us` was.
     pub(super) fn instant(&self, media_us: i64) -> Instant {
-        let offset = media_us - BASE_US;
-        let distance = Duration::from_micros(offset.unsigned_abs());
-        let instant =
-            if offset >= 0 { self.origin.checked_add(distance) } else { self.origin.checked_sub(distance) };
-        instant.unwrap_or(self.origin)
+        self.clock.instant(media_us)
+    }
+
+    /// The media time of a packet that arrives `now`.
+    pub(super) fn packet_us(&self, stream: &mut ClockMap, now: Instant, timestamp: RtpTime) -> i64 {
+        stream.on_packet(&self.clock, now, timestamp);
+        self.frame_us(stream, now, timestamp)
+    }
+
+    /// The media time of a frame, `now` that all its packets have arrived.
+    pub(super) fn frame_us(&self, stream: &ClockMap, now: Instant, timestamp: RtpTime) -> i64 {
+        stream.media_time(timestamp).unwrap_or_else(|| self.clock.local_us(now))
+    }
+
+    /// Takes a sender report of a stream that arrives `now`. `false` when it says nothing.
+    pub(super) fn sender_report(
+        &mut self,
+        stream: &mut ClockMap,
+        now: Instant,
+        ntp: NtpTime,
+        rtp: RtpTime,
+    ) -> bool {
+        stream.on_sender_report(&mut self.clock, now, ntp, rtp)
     }
 
     /// When a frame that arrives `now` with the publisher's own `media_time_us` was captured: the frame that took the
@@ -69,7 +75,7 @@ impl MediaClock {
     pub(super) fn frame_capture(&mut self, now: Instant, media_time_us: u64) -> Instant {
         // 2⁶² µs are 146,000 years: what is beyond is not a time, and saturates.
         let media_us = i64::try_from(media_time_us).unwrap_or(i64::MAX).min(1 << 62);
-        let offset_us = self.now_us(now) - media_us;
+        let offset_us = self.clock.local_us(now) - media_us;
         let window = self.frame_offset.get_or_insert(LeastOffset {
             since: now,
             current_us: offset_us,
@@ -92,146 +98,31 @@ impl MediaClock {
     }
 }
 
-/// The RTP clock of one stream, laid over the clock of its participant.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct StreamClock {
-    rate_hz: i64,
-    last: Option<(RtpTime, i64)>,
-    anchor: Option<Anchor>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Anchor {
-    ticks: i64,
-    media_us: i64,
-}
-
-impl StreamClock {
-    pub(super) fn new(rate_hz: u32) -> Self {
-        Self { rate_hz: i64::from(rate_hz.max(1)), last: None, anchor: None }
-    }
-
-    fn unwrap(&self, timestamp: RtpTime) -> i64 {
-        match self.last {
-            Some((last, ticks)) => ticks + i64::from(timestamp.distance_from(last)),
-            None => 0,
-        }
-    }
-
-    fn at(&self, anchor: Anchor, ticks: i64) -> i64 {
-        anchor.media_us + (ticks - anchor.ticks) * 1_000_000 / self.rate_hz
-    }
-
-    /// The media time of a packet with `timestamp` that arrives `now`.
-    pub(super) fn media_us(&mut self, clock: &MediaClock, now: Instant, timestamp: RtpTime) -> i64 {
-        let ticks = self.unwrap(timestamp);
-        if self.last.is_none_or(|(_, last)| ticks > last) {
-            self.last = Some((timestamp, ticks));
-        }
-        let arrival_us = clock.now_us(now);
-        let told = self.anchor.map(|anchor| self.at(anchor, ticks));
-        match told {
-            Some(media_us) if (media_us - arrival_us).abs() <= MAX_DEVIATION_US => media_us,
-            _ => {
-                self.anchor = Some(Anchor { ticks, media_us: arrival_us });
-                self.last = Some((timestamp, ticks));
-                arrival_us
-            }
-        }
-    }
-
-    /// Takes a sender report of this stream that arrives `now`. `false` when it cannot be true.
-    pub(super) fn sender_report(
-        &mut self,
-        clock: &mut MediaClock,
-        now: Instant,
-        ntp: NtpTime,
-        rtp: RtpTime,
-    ) -> bool {
-        let ticks = self.unwrap(rtp);
-        if self.last.is_none() {
-            self.last = Some((rtp, ticks));
-        }
-        let arrival_us = clock.now_us(now);
-        let near = |media_us: i64| (media_us - arrival_us).abs() <= MAX_DEVIATION_US;
-        // What this stream alone makes of the report: the first stream to report sets the wall clock, and keeps its times.
-        let own_us = self.anchor.map(|anchor| self.at(anchor, ticks)).filter(|&us| near(us));
-        let (wall, wall_us) = *clock.wall.get_or_insert((ntp, own_us.unwrap_or(arrival_us)));
-        let mut media_us = wall_us.saturating_add(ntp.micros_since(wall));
-        if near(media_us) {
-            clock.contradictions = 0;
-        } else {
-            clock.contradictions += 1;
-            if clock.contradictions < REPORTS_TO_REANCHOR {
-                return false;
-            }
-            media_us = own_us.unwrap_or(arrival_us);
-            clock.wall = Some((ntp, media_us));
-            clock.contradictions = 0;
-        }
-        self.anchor = Some(Anchor { ticks, media_us });
-        true
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
 
-    fn ntp(millis: u64) -> NtpTime {
-        NtpTime::from_unix(Duration::from_millis(1_700_000_000_000 + millis))
-    }
-
     #[test]
-    fn reports_lay_sound_and_picture_on_one_clock() {
+    fn packets_of_all_tracks_share_the_clock_of_the_sender_reports() {
         let start = Instant::now();
         let mut clock = MediaClock::new(start);
-        let (mut video, mut audio) = (StreamClock::new(90_000), StreamClock::new(48_000));
+        let (mut video, mut audio) = (ClockMap::new(90_000), ClockMap::new(48_000));
+        let ntp = |millis: u64| NtpTime::from_unix(Duration::from_millis(1_700_000_000_000 + millis));
         // Both captured at wall time 0; the picture takes 80 ms to arrive, the sound 10 ms.
-        let picture = video.media_us(&clock, start + 80 * MS, RtpTime(u32::MAX - 10));
-        let sound = audio.media_us(&clock, start + 10 * MS, RtpTime(7));
+        let picture = clock.packet_us(&mut video, start + 80 * MS, RtpTime(u32::MAX - 10));
+        let sound = clock.packet_us(&mut audio, start + 10 * MS, RtpTime(7));
         assert_eq!(picture - sound, 70_000, "before the first report only arrival is known");
-        assert!(video.sender_report(&mut clock, start + 500 * MS, ntp(400), RtpTime(u32::MAX - 10) + 36_000));
-        assert!(audio.sender_report(&mut clock, start + 510 * MS, ntp(500), RtpTime(7) + 24_000));
-        let picture = video.media_us(&clock, start + 1080 * MS, RtpTime(u32::MAX - 10) + 90_000);
-        let sound = audio.media_us(&clock, start + 1010 * MS, RtpTime(7) + 48_000);
+        assert_eq!(picture, 10_080_000);
+        let rtp = RtpTime(u32::MAX - 10) + 36_000;
+        assert!(clock.sender_report(&mut video, start + 500 * MS, ntp(400), rtp));
+        assert!(!clock.sender_report(&mut video, start + 505 * MS, ntp(400), rtp), "it says nothing new");
+        assert!(clock.sender_report(&mut audio, start + 510 * MS, ntp(500), RtpTime(7) + 24_000));
+        let picture = clock.packet_us(&mut video, start + 1080 * MS, RtpTime(u32::MAX - 10) + 90_000);
+        let sound = clock.packet_us(&mut audio, start + 1010 * MS, RtpTime(7) + 48_000);
         assert!((picture - sound).abs() <= 1, "{picture} {sound}");
         assert_eq!(clock.instant(picture), start + 1080 * MS, "the first stream to report keeps its times");
-    }
-
-    #[test]
-    fn a_report_from_another_century_is_refused_until_it_is_repeated() {
-        let start = Instant::now();
-        let mut clock = MediaClock::new(start);
-        let mut video = StreamClock::new(90_000);
-        assert!(video.sender_report(&mut clock, start, ntp(0), RtpTime(0)));
-        assert!(!video.sender_report(&mut clock, start + MS, ntp(1 << 40), RtpTime(90)));
-        assert!(!video.sender_report(&mut clock, start + 2 * MS, NtpTime(0), RtpTime(180)));
-        assert!(video.sender_report(&mut clock, start + 3 * MS, ntp(1 << 40), RtpTime(270)));
-        let media_us = video.media_us(&clock, start + 4 * MS, RtpTime(360));
-        assert_eq!(media_us, BASE_US + 4_000);
-    }
-
-    #[test]
-    fn a_timestamp_that_leaps_goes_by_its_arrival() {
-        let start = Instant::now();
-        let clock = MediaClock::new(start);
-        let mut video = StreamClock::new(90_000);
-        assert_eq!(video.media_us(&clock, start, RtpTime(0)), BASE_US);
-        assert_eq!(video.media_us(&clock, start + 33 * MS, RtpTime(0x7000_0000)), BASE_US + 33_000);
-        assert_eq!(video.media_us(&clock, start + 66 * MS, RtpTime(0x7000_0000) + 2970), BASE_US + 66_000);
-    }
-
-    #[test]
-    fn a_wrap_of_the_timestamp_is_no_leap() {
-        let start = Instant::now();
-        let clock = MediaClock::new(start);
-        let mut video = StreamClock::new(90_000);
-        video.media_us(&clock, start, RtpTime(u32::MAX - 899));
-        assert_eq!(video.media_us(&clock, start + 10 * MS, RtpTime(0)), BASE_US + 10_000);
-        assert_eq!(video.media_us(&clock, start + 11 * MS, RtpTime(u32::MAX - 899)), BASE_US);
     }
 
     #[test]

@@ -56,7 +56,7 @@ impl Track {
         cx.stats.bytes_in += packet.payload.len() as u64;
         let video = self.is_video();
         let layer = &mut self.layers[index];
-        let media_us = layer.clock.media_us(cx.clock, cx.now, packet.timestamp);
+        let media_us = cx.clock.packet_us(&mut layer.clock, cx.now, packet.timestamp);
         let info = PayloadInfo::read(self.codec, &packet.payload);
         let capture = cx.clock.instant(media_us);
         let mut packet = LayerPacket { packet, info, keyframe: !video, capture, live: true };
@@ -93,7 +93,7 @@ impl Track {
             cx.stats.dropped_unknown += 1;
             return;
         };
-        if !layer.clock.sender_report(cx.clock, cx.now, ntp, rtp) {
+        if !cx.clock.sender_report(&mut layer.clock, cx.now, ntp, rtp) {
             cx.stats.rejected_sender_reports += 1;
         }
     }
@@ -189,11 +189,17 @@ impl Track {
     }
 
     fn keep_packet(&mut self, cx: &Context<'_>, index: usize, packet: &LayerPacket) {
-        if !self.is_video() || self.can_ask(index) {
+        if !self.is_video() {
             return;
         }
         let bound = Bound { age: cx.config.kept_age, bytes: cx.config.kept_bytes };
+        let can_ask = self.can_ask(index);
         let kept = &mut self.layers[index].kept_packets;
+        if can_ask {
+            // What was kept before would have a hole when it is kept again.
+            kept.clear();
+            return;
+        }
         let bytes = packet.packet.payload.len();
         if packet.info.starts_keyframe {
             kept.begin(cx.now, bound, packet.clone(), bytes);
@@ -233,11 +239,16 @@ impl Track {
     }
 
     fn keep_frame(&mut self, cx: &Context<'_>, index: usize, frame: &MediaFrame) {
-        if !self.is_video() || self.can_ask(index) {
+        if !self.is_video() {
             return;
         }
         let bound = Bound { age: cx.config.kept_age, bytes: cx.config.kept_bytes };
+        let can_ask = self.can_ask(index);
         let kept = &mut self.layers[index].kept_frames;
+        if can_ask {
+            kept.clear();
+            return;
+        }
         if frame.keyframe {
             kept.begin(cx.now, bound, frame.clone(), frame.data.len());
         } else {
@@ -283,7 +294,7 @@ impl Track {
         }
         let mut frames = Vec::new();
         while let Some(frame) = to_frames.pop() {
-            let media_us = layer.clock.media_us(cx.clock, cx.now, frame.timestamp);
+            let media_us = cx.clock.frame_us(&layer.clock, cx.now, frame.timestamp);
             let media_time_us = to_frames.tell_time(media_us);
             frames.push(MediaFrame { media_time_us, keyframe: frame.keyframe, data: frame.data });
         }
@@ -324,7 +335,7 @@ impl Track {
                 }
                 return;
             };
-            let media_us = layer.clock.media_us(cx.clock, cx.now, frame.timestamp);
+            let media_us = cx.clock.frame_us(&layer.clock, cx.now, frame.timestamp);
             let media_time_us = to_frames.tell_time(media_us);
             let frame = MediaFrame { media_time_us, keyframe: frame.keyframe, data: frame.data };
             self.deliver_frame(cx, index, &frame, true);

@@ -3,16 +3,18 @@
 //! Everybody's wishes (joiners of either form, feedback from receivers, losses on the way in) become one request to
 //! the publisher. A keyframe costs all receivers: three may be asked in a row, and after that one per interval, which is
 //! so long that asked keyframes take no more than a share of the layer's bit rate. A request without an answer is
-//! repeated, at growing distances, for as long as somebody waits.
+//! repeated, at growing distances, for as long as somebody waits; and what comes of the requests shows whether the
+//! publisher listens to them at all.
 
 use std::time::{Duration, Instant};
 
+use tombolo_interceptors::keyframe::{Budget, BudgetConfig};
 use tombolo_net::Bitrate;
 
 use super::config::Config;
 
 /// Keyframes that may be asked in a row after a quiet time.
-const BURST: u32 = 3;
+const BURST: u8 = 3;
 
 /// Feedback this soon after a keyframe began was sent before the keyframe arrived.
 const STALE_FEEDBACK: Duration = Duration::from_millis(100);
@@ -29,25 +31,29 @@ const REPEATS_TO_DOUBT: u32 = 4;
 /// This many answers in a row show that a publisher listens after all.
 const ANSWERS_TO_TRUST: u32 = 2;
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct KeyframeBudget {
-    wanted: Option<Instant>,
-    first_asked: Option<Instant>,
-    last_asked: Option<Instant>,
-    repeats: u32,
+    budget: Budget,
     hits: u32,
     misses: u32,
     deaf: bool,
-    spent: u32,
-    refilled: Option<Instant>,
-    interval: Duration,
     last_keyframe: Option<Instant>,
 }
 
 impl KeyframeBudget {
+    pub(super) fn new(config: &Config) -> Self {
+        let budget = BudgetConfig {
+            burst: BURST,
+            refill: config.keyframe_interval_min,
+            spacing: Duration::ZERO,
+            repeat: config.keyframe_repeat,
+        };
+        Self { budget: Budget::new(budget), hits: 0, misses: 0, deaf: false, last_keyframe: None }
+    }
+
     /// Somebody cannot go on without a keyframe.
     pub(super) fn want(&mut self, now: Instant) {
-        self.wanted.get_or_insert(now);
+        self.budget.want(now);
     }
 
     /// A receiver says that it cannot go on. `false` when it cannot have seen the newest keyframe yet.
@@ -63,10 +69,7 @@ impl KeyframeBudget {
 
     /// Nobody waits any more.
     pub(super) fn forget(&mut self) {
-        self.wanted = None;
-        self.first_asked = None;
-        self.last_asked = None;
-        self.repeats = 0;
+        self.budget.forget();
     }
 
     /// Whether the publisher has shown that it does not answer.
@@ -74,9 +77,16 @@ impl KeyframeBudget {
         self.deaf
     }
 
+    /// The publisher says that it listens: what it did before does not count.
+    pub(super) fn trust(&mut self) {
+        self.deaf = false;
+        self.hits = 0;
+        self.misses = 0;
+    }
+
     /// A keyframe begins.
     pub(super) fn on_keyframe(&mut self, now: Instant) {
-        if let Some(asked) = self.first_asked {
+        if let Some((asked, _)) = self.budget.asked() {
             if now.saturating_duration_since(asked) <= ANSWER_TIME {
                 self.hits += 1;
                 self.misses = 0;
@@ -96,64 +106,24 @@ impl KeyframeBudget {
             return; // Not measured yet.
         }
         let share_bps = rate.as_bps() * u64::from(config.keyframe_share_percent) / 100;
-        self.interval = Bitrate::from_bps(share_bps).time_for(bytes as u64);
-    }
-
-    fn interval(&self, config: &Config) -> Duration {
-        self.interval.min(config.keyframe_interval_max).max(config.keyframe_interval_min)
+        let interval = Bitrate::from_bps(share_bps).time_for(bytes as u64);
+        self.budget.set_refill(interval.min(config.keyframe_interval_max).max(config.keyframe_interval_min));
     }
 
     /// Whether to send a request now; the caller sends it when this is `true`. `flowing`: whether the layer's media
     /// comes at all, without which silence is no sign of deafness.
-    pub(super) fn poll(&mut self, now: Instant, config: &Config, flowing: bool) -> bool {
-        self.refill(now, config);
-        if self.timeout(config).is_none_or(|due| due > now) {
-            return false;
+    pub(super) fn poll(&mut self, now: Instant, flowing: bool) -> bool {
+        let asks = self.budget.poll(now);
+        if asks && flowing && self.budget.asked().is_some_and(|(_, repeats)| repeats >= REPEATS_TO_DOUBT) {
+            self.deaf = true;
+            self.hits = 0;
         }
-        if self.last_asked.is_none() {
-            self.spent += 1;
-            self.first_asked = Some(now);
-        } else {
-            self.repeats += 1;
-            if self.repeats >= REPEATS_TO_DOUBT && flowing {
-                self.deaf = true;
-                self.hits = 0;
-            }
-        }
-        self.last_asked = Some(now);
-        true
-    }
-
-    fn refill(&mut self, now: Instant, config: &Config) {
-        let interval = self.interval(config);
-        let since = *self.refilled.get_or_insert(now);
-        if self.spent == 0 || interval.is_zero() {
-            self.spent = 0;
-            self.refilled = Some(now);
-            return;
-        }
-        let refills = now.saturating_duration_since(since).as_nanos() / interval.as_nanos();
-        if refills >= u128::from(self.spent) {
-            self.spent = 0;
-            self.refilled = Some(now);
-        } else {
-            // Fewer than `spent`, which is at most the burst.
-            self.spent -= refills as u32;
-            self.refilled = Some(since + interval * refills as u32);
-        }
+        asks
     }
 
     /// When [`Self::poll`] is due.
-    pub(super) fn timeout(&self, config: &Config) -> Option<Instant> {
-        let wanted = self.wanted?;
-        Some(match (self.last_asked, self.refilled) {
-            (Some(last), _) => {
-                let doubled = config.keyframe_repeat * (1 << self.repeats.min(3));
-                last + doubled.min(config.keyframe_repeat * 5)
-            }
-            (None, Some(refilled)) if self.spent >= BURST => wanted.max(refilled + self.interval(config)),
-            (None, _) => wanted,
-        })
+    pub(super) fn timeout(&self) -> Option<Instant> {
+        self.budget.poll_timeout()
     }
 }
 
@@ -165,7 +135,6 @@ mod tests {
 
     /// Runs the budget for `time`; `answer` is how long the publisher takes to send a keyframe. Returns the requests.
     fn asked(budget: &mut KeyframeBudget, start: Instant, time: Duration, answer: Option<Duration>) -> usize {
-        let config = Config::default();
         let (mut requests, mut keyframe_at) = (0, None);
         let mut now = start;
         while now < start + time {
@@ -174,7 +143,7 @@ mod tests {
                 keyframe_at = None;
             }
             budget.want(now);
-            if budget.poll(now, &config, true) {
+            if budget.poll(now, true) {
                 requests += 1;
                 keyframe_at = keyframe_at.or(answer.map(|answer| now + answer));
             }
@@ -186,7 +155,7 @@ mod tests {
     #[test]
     fn wishes_without_end_cost_one_keyframe_per_interval() {
         let start = Instant::now();
-        let mut budget = KeyframeBudget::default();
+        let mut budget = KeyframeBudget::new(&Config::default());
         // 25 kB in a stream of 1 Mb/s: 0.8 s of its quarter.
         budget.set_cost(&Config::default(), 25_000, Bitrate::from_kbps(1000));
         let requests = asked(&mut budget, start, Duration::from_secs(8), Some(20 * MS));
@@ -195,26 +164,9 @@ mod tests {
     }
 
     #[test]
-    fn the_first_wish_is_asked_at_once_and_two_more_soon_after_as_well() {
-        let now = Instant::now();
-        let config = Config::default();
-        let mut budget = KeyframeBudget::default();
-        for at in [now, now + 30 * MS, now + 60 * MS] {
-            budget.want(at);
-            assert_eq!(budget.timeout(&config), Some(at));
-            assert!(budget.poll(at, &config, true));
-            budget.on_keyframe(at + 20 * MS);
-        }
-        budget.want(now + 90 * MS);
-        assert!(!budget.poll(now + 90 * MS, &config, true));
-        assert_eq!(budget.timeout(&config), Some(now + 250 * MS));
-        assert!(budget.poll(now + 250 * MS, &config, true));
-    }
-
-    #[test]
     fn an_unanswered_request_is_repeated_ever_more_slowly() {
         let start = Instant::now();
-        let mut budget = KeyframeBudget::default();
+        let mut budget = KeyframeBudget::new(&Config::default());
         let requests = asked(&mut budget, start, Duration::from_secs(3), None);
         // At 0, 0.2, 0.6, 1.4 and 2.4 s.
         assert_eq!(requests, 5);
@@ -224,15 +176,14 @@ mod tests {
     #[test]
     fn a_publisher_that_answers_twice_is_trusted_again() {
         let start = Instant::now();
-        let config = Config::default();
-        let mut budget = KeyframeBudget::default();
+        let mut budget = KeyframeBudget::new(&Config::default());
         asked(&mut budget, start, Duration::from_secs(3), None);
         budget.on_keyframe(start + Duration::from_secs(3));
         assert!(budget.is_deaf(), "that keyframe came by itself");
         for second in [10, 20] {
             let now = start + Duration::from_secs(second);
             budget.want(now);
-            assert!(budget.poll(now, &config, true));
+            assert!(budget.poll(now, true));
             budget.on_keyframe(now + 50 * MS);
         }
         assert!(!budget.is_deaf());
@@ -241,11 +192,10 @@ mod tests {
     #[test]
     fn silence_during_an_outage_is_not_deafness() {
         let start = Instant::now();
-        let config = Config::default();
-        let mut budget = KeyframeBudget::default();
+        let mut budget = KeyframeBudget::new(&Config::default());
         budget.want(start);
         for second in 0..20 {
-            budget.poll(start + Duration::from_secs(second), &config, false);
+            budget.poll(start + Duration::from_secs(second), false);
         }
         assert!(!budget.is_deaf());
     }
@@ -253,10 +203,10 @@ mod tests {
     #[test]
     fn feedback_that_crossed_the_keyframe_is_no_wish() {
         let now = Instant::now();
-        let mut budget = KeyframeBudget::default();
+        let mut budget = KeyframeBudget::new(&Config::default());
         budget.on_keyframe(now);
         assert!(!budget.want_from_feedback(now + 50 * MS));
-        assert_eq!(budget.timeout(&Config::default()), None);
+        assert_eq!(budget.timeout(), None);
         assert!(budget.want_from_feedback(now + 150 * MS));
     }
 }

@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use tombolo_interceptors::report::ClockMap;
 use tombolo_net::{Bitrate, ExtSeqNo, RtpTime};
 
-use super::clock::StreamClock;
 use super::config::Config;
 use super::kept_group::KeptGroup;
 use super::keyframes::KeyframeBudget;
@@ -135,7 +135,7 @@ pub(super) struct Layer {
     /// The newest keyframe's timestamp, and its bytes so far.
     keyframe: Option<(RtpTime, usize)>,
     pub(super) last_media: Option<Instant>,
-    pub(super) clock: StreamClock,
+    pub(super) clock: ClockMap,
     pub(super) lateness: Lateness,
     pub(super) budget: KeyframeBudget,
     pub(super) recent: VecDeque<LayerPacket>,
@@ -158,15 +158,15 @@ pub(super) struct Layer {
 }
 
 impl Layer {
-    pub(super) fn new(now: Instant, rate_hz: u32) -> Self {
+    pub(super) fn new(now: Instant, config: &Config, rate_hz: u32) -> Self {
         Self {
             seen: SeenWindow { highest: None, bits: [0; (SEEN_WINDOW / 64) as usize] },
             padding: Padding::default(),
             meter: RateMeter::default(),
             last_media: None,
-            clock: StreamClock::new(rate_hz),
+            clock: ClockMap::new(rate_hz),
             lateness: Lateness::default(),
-            budget: KeyframeBudget::default(),
+            budget: KeyframeBudget::new(config),
             recent: VecDeque::new(),
             kept_packets: KeptGroup::default(),
             kept_frames: KeptGroup::default(),
@@ -307,7 +307,7 @@ mod tests {
     fn a_silence_without_a_hole_is_no_outage() {
         let now = Instant::now();
         let bounds = (Duration::from_millis(500), 128);
-        let mut layer = Layer::new(now, 90_000);
+        let mut layer = Layer::new(now, &Config::default(), 90_000);
         let mut arrive = |ms, seq| layer.arrive(now + Duration::from_millis(ms), ExtSeqNo(seq), 1, bounds);
         let (regular, after) =
             (|seq| Arrival::Regular(ExtSeqNo(seq)), |seq| Arrival::AfterOutage(ExtSeqNo(seq)));
@@ -324,7 +324,7 @@ mod tests {
     fn padding_leaves_no_hole() {
         let now = Instant::now();
         let bounds = (Duration::from_millis(500), 128);
-        let mut layer = Layer::new(now, 90_000);
+        let mut layer = Layer::new(now, &Config::default(), 90_000);
         let mut arrive = |seq, bytes| layer.arrive(now, ExtSeqNo(seq), bytes, bounds);
         assert_eq!(arrive(70_000, 9), Arrival::Regular(ExtSeqNo(70_000)));
         assert_eq!(arrive(70_002, 0), Arrival::Padding);

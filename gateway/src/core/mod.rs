@@ -212,7 +212,7 @@ impl Core {
         {
             return Err(PublishError::Limit);
         }
-        let track = Track::new(now, id, participant, info)?;
+        let track = Track::new(now, &self.config, id, participant, info)?;
         let info = &track.info;
         owner.add_track(MemberTrack {
             track: id,
@@ -253,7 +253,7 @@ impl Core {
 
     /// Whether keyframe requests can reach the publisher of a track, when that changes.
     pub fn set_can_request_keyframe(&mut self, now: Instant, track: TrackId, can: bool) {
-        self.with_track(now, track, |track, _| track.info.can_request_keyframe = can);
+        self.with_track(now, track, |track, cx| track.set_can_request_keyframe(cx, can));
     }
 
     /// A packet of a track that is published in packets. Layers are counted as in [`TrackInfo::layers`].

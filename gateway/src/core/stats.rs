@@ -52,6 +52,6 @@ pub struct Stats {
     pub kept_groups_sent: u64,
     /// Times that a slow receiver dropped to the next group.
     pub resyncs: u64,
-    /// Sender reports that were too far from the arrival clock to be true.
+    /// Sender reports that say nothing: without a wall clock, or older than one that came before.
     pub rejected_sender_reports: u64,
 }

@@ -94,12 +94,13 @@ pub(super) struct Track {
 impl Track {
     pub(super) fn new(
         now: Instant,
+        config: &Config,
         id: TrackId,
         owner: ParticipantId,
         info: TrackInfo,
     ) -> Result<Self, PublishError> {
         let codec = payload_format(info.codec).ok_or(PublishError::Codec)?;
-        let layers = info.layers.iter().map(|_| Layer::new(now, codec.clock_rate_hz())).collect();
+        let layers = info.layers.iter().map(|_| Layer::new(now, config, codec.clock_rate_hz())).collect();
         Ok(Self {
             id,
             owner,
@@ -127,6 +128,17 @@ impl Track {
     }
 
     // Keyframes and losses.
+
+    /// Whether keyframe requests can reach the publisher. Where they can again, who waits is asked for at once.
+    pub(super) fn set_can_request_keyframe(&mut self, cx: &mut Context<'_>, can: bool) {
+        if can && !self.info.can_request_keyframe {
+            for layer in &mut self.layers {
+                layer.budget.trust();
+            }
+        }
+        self.info.can_request_keyframe = can;
+        self.ask_for_keyframes(cx);
+    }
 
     pub(super) fn on_keyframe(&mut self, cx: &mut Context<'_>, index: usize) {
         cx.stats.keyframes_in += 1;
@@ -174,7 +186,7 @@ impl Track {
         }
         for (index, layer) in self.layers.iter_mut().enumerate() {
             let flowing = layer.is_active(cx.now, cx.config.outage);
-            if layer.budget.poll(cx.now, cx.config, flowing) {
+            if layer.budget.poll(cx.now, flowing) {
                 cx.stats.keyframes_asked += 1;
                 cx.outputs.push_back(Output::RequestKeyframe { track: self.id, layer: index });
             }
@@ -194,8 +206,8 @@ impl Track {
             .is_none_or(|last| cx.now.saturating_duration_since(last) >= cx.config.resync_interval);
         if self.can_ask(index) {
             self.layers[index].budget.want_from_feedback(cx.now);
-        } else if again && subscription.wish.form == Form::Packets {
-            self.send_kept_group(cx, id);
+        } else if subscription.wish.form == Form::Packets && again && !self.send_kept_group(cx, id) {
+            self.layers[index].budget.want(cx.now);
         }
         self.ask_for_keyframes(cx);
     }
@@ -430,7 +442,7 @@ impl Track {
         let layers = self.layers.iter().flat_map(|layer| {
             let pause = layer.idle_since.filter(|_| !layer.paused).map(|idle| idle + config.pause_after);
             let assembly = layer.to_frames.as_ref().and_then(ToFrames::timeout);
-            [pause, layer.deferred_want, layer.budget.timeout(config).filter(|_| ask), assembly]
+            [pause, layer.deferred_want, layer.budget.timeout().filter(|_| ask), assembly]
         });
         layers.chain([choice]).flatten().min()
     }

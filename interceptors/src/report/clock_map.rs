@@ -57,6 +57,15 @@ impl ParticipantClock {
         }
     }
 
+    /// The local instant of a media time, the reverse of [`Self::local_us`]. What cannot be told is told as the origin.
+    #[must_use]
+    pub fn instant(&self, media_us: i64) -> Instant {
+        let distance = Duration::from_micros(media_us.unsigned_abs());
+        let instant =
+            if media_us >= 0 { self.origin.checked_add(distance) } else { self.origin.checked_sub(distance) };
+        instant.unwrap_or(self.origin)
+    }
+
     /// Whether a sender report has tied the sender's wall clock to this one.
     #[must_use]
     pub const fn is_anchored(&self) -> bool {
@@ -156,17 +165,18 @@ impl ClockMap {
         }
     }
 
-    /// Takes note of a sender report of this stream that arrived at `arrival`.
+    /// Takes note of a sender report of this stream that arrived at `arrival`. `false` when it says nothing: its sender has no
+    /// wall clock, or a later one has come before it.
     pub fn on_sender_report(
         &mut self,
         clock: &mut ParticipantClock,
         arrival: Instant,
         ntp: NtpTime,
         timestamp: RtpTime,
-    ) {
+    ) -> bool {
         // An all-zero NTP time means that the sender has no wall clock (RFC 3550 §6.4.1).
         if ntp == NtpTime(0) {
-            return;
+            return false;
         }
         let ticks = self.ticks_of(timestamp);
         let local_us = clock.local_us(arrival);
@@ -178,7 +188,7 @@ impl ClockMap {
         if let (Some(line), Some(&(last_ticks, _))) = (self.line, self.reports.back()) {
             let late_ticks = last_ticks - ticks;
             if (0..i64::from(self.clock_rate_hz) * 5).contains(&late_ticks) {
-                return;
+                return false;
             }
             if late_ticks > 0 || (line.at(ticks) - us).abs() > REPORT_OUTLIER_US {
                 self.reports.clear();
@@ -190,6 +200,7 @@ impl ClockMap {
         self.reports.push_back((ticks, us));
         let line = self.fit(ticks, us);
         self.change_line(line);
+        true
     }
 
     /// The media time of `timestamp`, in µs on the participant's clock; `None` before the first packet or report.
@@ -317,6 +328,7 @@ mod tests {
     #[test]
     fn before_any_report_time_is_arrival() {
         let clock = ParticipantClock::new(at(0));
+        assert_eq!((clock.instant(1_500_000), clock.instant(clock.local_us(at(7)))), (at(1500), at(7)));
         let mut map = ClockMap::new(90_000);
         assert_eq!(map.media_time(RtpTime(5)), None);
         map.on_packet(&clock, at(100), RtpTime(u32::MAX - 900));
@@ -406,11 +418,11 @@ mod tests {
         let mut clock = ParticipantClock::new(at(0));
         let mut map = ClockMap::new(90_000);
         map.on_packet(&clock, at(0), RtpTime(0));
-        map.on_sender_report(&mut clock, at(0), NtpTime(0), RtpTime(0));
+        assert!(!map.on_sender_report(&mut clock, at(0), NtpTime(0), RtpTime(0)));
         assert!(!map.is_synchronised() && !clock.is_anchored());
-        map.on_sender_report(&mut clock, at(2000), wall(2_000_000), RtpTime(180_000));
+        assert!(map.on_sender_report(&mut clock, at(2000), wall(2_000_000), RtpTime(180_000)));
         let before = map.media_time(RtpTime(200_000));
-        map.on_sender_report(&mut clock, at(2001), wall(1_900_000), RtpTime(90_000));
+        assert!(!map.on_sender_report(&mut clock, at(2001), wall(1_900_000), RtpTime(90_000)));
         assert_eq!(map.media_time(RtpTime(200_000)), before);
     }
 
