@@ -5,15 +5,13 @@ use std::time::Duration;
 use tombolo_gateway::core::{Config, Form, LayerChoice};
 use tombolo_signaling::message::CodecName;
 
-use crate::world::{MS, World};
-
-const BOTH: [Form; 2] = [Form::Packets, Form::Frames];
+use crate::world::{BOTH, MS, World, from_each_to_each};
 
 /// Every form to every form, to a publisher that can be asked: a fresh keyframe within a few frames, however old
 /// the call is, also after nobody watched for half a minute.
 #[test]
 fn a_joiner_sees_a_live_picture_soon() {
-    for (from, to) in BOTH.into_iter().flat_map(|from| BOTH.map(|to| (from, to))) {
+    for (from, to) in from_each_to_each() {
         let mut world = World::new(Config::default());
         let publisher = world.publish(from, CodecName::Vp8, 1, true);
         world.run(Duration::from_secs(30));
@@ -29,14 +27,14 @@ fn a_joiner_sees_a_live_picture_soon() {
             world.unsubscribe(viewer);
             world.run(Duration::from_secs(30));
         }
-        assert_eq!(world.publishers[publisher].layers[0].requests, 3);
+        assert_eq!(world.requests(publisher), 3);
     }
 }
 
 /// A second joiner of either form does not get the group that the first one is in.
 #[test]
 fn a_second_joiner_starts_with_a_fresh_keyframe_too() {
-    for (from, to) in BOTH.into_iter().flat_map(|from| BOTH.map(|to| (from, to))) {
+    for (from, to) in from_each_to_each() {
         let mut world = World::new(Config::default());
         let publisher = world.publish(from, CodecName::Vp8, 1, true);
         let first = world.subscribe(publisher, to, LayerChoice::Highest);
@@ -66,7 +64,7 @@ fn a_joiner_catches_up_at_once_where_nobody_can_be_asked() {
         world.run(Duration::from_secs(3));
         let shown = &world.viewers[&viewer].shown;
         assert!(shown.windows(2).all(|pair| pair[1].number == pair[0].number + 1), "{to:?}: whole");
-        assert_eq!(world.publishers[publisher].layers[0].requests, 0);
+        assert_eq!(world.requests(publisher), 0);
         assert_eq!(world.core.stats().kept_groups_sent, 1);
     }
 }
@@ -166,7 +164,7 @@ fn a_storm_of_joiners_costs_the_publisher_its_budget_and_no_more() {
         world.run(20 * MS);
     }
     world.run(Duration::from_secs(3));
-    let requests = world.publishers[publisher].layers[0].requests;
+    let requests = world.requests(publisher);
     assert!((2..=12).contains(&requests), "{requests}");
     assert!(viewers.iter().all(|&viewer| world.shows(viewer)));
     let stats = world.core.stats();
@@ -183,7 +181,7 @@ fn a_lost_request_is_repeated() {
     world.run(Duration::from_secs(1));
     let viewer = world.subscribe(publisher, Form::Packets, LayerChoice::Highest);
     world.run(500 * MS);
-    assert_eq!(world.publishers[publisher].layers[0].requests, 2);
+    assert_eq!(world.requests(publisher), 2);
     assert!(!world.shows(viewer));
     world.publishers[publisher].answers = Some(20 * MS);
     let took = world.run_until(|world| world.shows(viewer));
@@ -194,9 +192,7 @@ fn a_lost_request_is_repeated() {
 #[test]
 fn groups_are_bounded_while_frames_are_wanted() {
     for from in BOTH {
-        let mut world = World::new(Config::default());
-        let publisher = world.publish(from, CodecName::Vp8, 1, true);
-        let viewer = world.subscribe(publisher, Form::Frames, LayerChoice::Highest);
+        let (mut world, _, viewer) = World::of_two(from, CodecName::Vp8, Form::Frames);
         world.run(Duration::from_secs(60));
         let keyframes: Vec<_> = world.viewers[&viewer]
             .shown
@@ -264,7 +260,7 @@ fn an_old_group_after_a_pause_is_not_live() {
 /// A receiver that is not connected yet costs the publisher nothing, and starts at once when it is.
 #[test]
 fn a_held_subscription_starts_when_it_is_released() {
-    for (from, to) in BOTH.into_iter().flat_map(|from| BOTH.map(|to| (from, to))) {
+    for (from, to) in from_each_to_each() {
         let mut world = World::new(Config::default());
         let publisher = world.publish(from, CodecName::Vp8, 1, true);
         let viewer = world.subscribe_held(publisher, to);
@@ -273,13 +269,13 @@ fn a_held_subscription_starts_when_it_is_released() {
         world.core.resync(world.now, viewer);
         world.run(Duration::from_secs(7));
         assert!(!world.shows(viewer), "{from:?} to {to:?}");
-        assert_eq!(world.publishers[publisher].layers[0].requests, 0);
+        assert_eq!(world.requests(publisher), 0);
         assert_eq!(world.core.stats().assemblers + world.core.stats().packetizers, 0);
         world.core.release(world.now, viewer);
         world.drain();
         let took = world.run_until(|world| world.shows(viewer));
         assert!(took <= 70 * MS, "{from:?} to {to:?}: {took:?}");
-        assert_eq!(world.publishers[publisher].layers[0].requests, 1);
+        assert_eq!(world.requests(publisher), 1);
     }
 }
 
@@ -300,4 +296,83 @@ fn joins_in_a_row_are_all_quick() {
             world.unsubscribe(viewer);
         }
     }
+}
+
+/// Requests begin to reach a publisher while somebody waits: it is asked at once.
+#[test]
+fn who_waits_is_asked_for_once_requests_reach_the_publisher() {
+    for (from, to) in from_each_to_each() {
+        for lost_track in [false, true] {
+            let mut world = World::new(Config::default().kept_bytes(100));
+            let publisher = world.publish(from, CodecName::Vp8, 1, false);
+            world.run(Duration::from_secs(1));
+            let viewer = world.subscribe(publisher, to, LayerChoice::Highest);
+            world.run(Duration::from_secs(1));
+            assert!(!world.shows(viewer), "nothing is kept that it could start with");
+            if lost_track {
+                let track = world.publishers[publisher].track;
+                world.core.push_gap(world.now, track, 0);
+                world.core.resync(world.now, viewer);
+            }
+            world.set_can_request_keyframe(publisher, true);
+            assert_eq!(world.requests(publisher), 1, "{from:?} to {to:?}");
+            let took = world.run_until(|world| world.shows(viewer));
+            assert!(took <= 70 * MS, "{from:?} to {to:?}: {took:?}");
+        }
+    }
+}
+
+/// A receiver that lost its picture while nobody could be asked is not forgotten.
+#[test]
+fn feedback_that_nobody_could_answer_is_passed_on_later() {
+    let mut world = World::new(Config::default().kept_bytes(20_000));
+    let publisher = world.publish(Form::Frames, CodecName::Vp8, 1, false);
+    let viewer = world.subscribe(publisher, Form::Packets, LayerChoice::Highest);
+    world.run(Duration::from_secs(5));
+    assert!(world.shows(viewer));
+    world.core.request_keyframe(world.now, viewer);
+    world.drain();
+    world.set_can_request_keyframe(publisher, true);
+    assert_eq!(world.requests(publisher), 1);
+}
+
+/// What is kept of a publisher while it cannot be asked has no hole from when it could.
+#[test]
+fn a_group_that_was_not_kept_in_between_is_not_shown() {
+    for (from, to) in from_each_to_each() {
+        let mut world = World::new(Config::default());
+        let publisher = world.publish(from, CodecName::Vp8, 1, false);
+        let early = world.subscribe(publisher, to, LayerChoice::Highest);
+        world.run(Duration::from_secs(1));
+        for can in [true, false] {
+            world.set_can_request_keyframe(publisher, can);
+            world.run(200 * MS);
+        }
+        // `Viewer::show` looks at what it gets.
+        let viewer = world.subscribe(publisher, to, LayerChoice::Highest);
+        world.run(200 * MS);
+        assert!(!world.shows(viewer) && world.shows(early), "{from:?} to {to:?}");
+        assert_eq!(world.core.stats().kept_bytes, 0);
+    }
+}
+
+/// A publisher that was found not to listen, and then says that it does, is believed.
+#[test]
+fn a_publisher_that_begins_to_listen_is_asked() {
+    let mut world = World::new(Config::default());
+    let publisher = world.publish(Form::Frames, CodecName::Vp8, 1, true);
+    world.publishers[publisher].answers = None;
+    world.run(Duration::from_secs(1));
+    let deaf = world.subscribe(publisher, Form::Frames, LayerChoice::Highest);
+    world.run(Duration::from_secs(5));
+    world.unsubscribe(deaf);
+    world.set_can_request_keyframe(publisher, false);
+    world.publishers[publisher].answers = Some(20 * MS);
+    world.publishers[publisher].gop = Some(30);
+    world.run(Duration::from_secs(2));
+    world.set_can_request_keyframe(publisher, true);
+    let newest = world.newest(publisher, 0);
+    let viewer = world.subscribe(publisher, Form::Frames, LayerChoice::Highest);
+    world.run_until(|world| world.shows(viewer));
+    assert!(world.viewers[&viewer].shown[0].number > newest, "not from the kept group");
 }

@@ -11,9 +11,7 @@ const OUTAGE: Duration = Duration::from_millis(1500);
 
 /// A publisher of sound in frames, which has been at it for a while, and its viewer in packets.
 fn sound() -> (World, usize, SubscriptionId) {
-    let mut world = World::new(Config::default());
-    let publisher = world.publish(Form::Frames, CodecName::Opus, 1, true);
-    let viewer = world.subscribe(publisher, Form::Packets, LayerChoice::Highest);
+    let (mut world, publisher, viewer) = World::of_two(Form::Frames, CodecName::Opus, Form::Packets);
     world.run(Duration::from_secs(3));
     (world, publisher, viewer)
 }
@@ -28,9 +26,9 @@ fn sound_that_comes_too_late_is_left_out_of_packets() {
     let (mut world, publisher, viewer) = sound();
     world.stall(publisher, OUTAGE);
     world.run(OUTAGE + Duration::from_secs(1));
-    let Viewed { shown, seq_is_whole } = viewed(&world, viewer);
+    let shown = &world.viewers[&viewer].shown;
     assert!(shown.iter().all(|shown| lag(shown) <= 60 * MS), "{:?}", shown.iter().map(lag).max());
-    assert!(seq_is_whole, "nobody asks for what was left out");
+    assert!(world.viewers[&viewer].numbers_are_whole(), "nobody asks for what was left out");
     // The timestamps say what is missing, and nothing else is.
     let ticks: Vec<_> = shown.windows(2).map(|pair| (pair[1].time - pair[0].time, pair)).collect();
     let gaps: Vec<_> = ticks.iter().filter(|(ticks, _)| *ticks != 960).collect();
@@ -49,8 +47,7 @@ fn sound_that_comes_late_is_complete_in_frames() {
     let viewer = world.subscribe(publisher, Form::Frames, LayerChoice::Highest);
     world.stall(publisher, OUTAGE);
     world.run(OUTAGE + Duration::from_secs(1));
-    let shown = &world.viewers[&viewer].shown;
-    assert!(shown.windows(2).all(|pair| pair[1].number == pair[0].number + 1));
+    assert!(world.viewers[&viewer].shows_every_frame());
 }
 
 /// A pause that a receiver's buffer hides costs nothing.
@@ -61,8 +58,7 @@ fn sound_that_comes_a_little_late_is_complete() {
         world.stall(publisher, 250 * MS);
         world.run(Duration::from_secs(1));
     }
-    let Viewed { shown, .. } = viewed(&world, viewer);
-    assert!(shown.windows(2).all(|pair| pair[1].number == pair[0].number + 1));
+    assert!(world.viewers[&viewer].shows_every_frame());
 }
 
 /// From now on everything takes 600 ms longer: that is no backlog.
@@ -71,8 +67,7 @@ fn a_road_that_becomes_slower_for_good_is_heard_again_soon() {
     let (mut world, publisher, viewer) = sound();
     world.publishers[publisher].latency = 600 * MS;
     world.run(600 * MS);
-    let since = world.now;
-    let took = world.run_until(|world| world.viewers[&viewer].since(since).next().is_some());
+    let took = world.run_until_shown(viewer);
     assert!(took <= 550 * MS, "{took:?}");
     world.run(Duration::from_secs(20));
     let dropped = world.core.stats().dropped_late;
@@ -102,12 +97,12 @@ fn late_pictures_are_all_there_and_told_as_of_their_arrival() {
     let pictures = world.subscribe(picture, Form::Packets, LayerChoice::Highest);
     let sounds = world.subscribe(sound, Form::Packets, LayerChoice::Highest);
     world.run(Duration::from_secs(3));
-    let before = viewed(&world, pictures).shown.len();
+    let before = world.viewers[&pictures].shown.len();
     world.stall(picture, OUTAGE);
     world.stall(sound, OUTAGE);
     world.run(OUTAGE + Duration::from_secs(1));
-    let shown = viewed(&world, pictures).shown;
-    assert!(shown.windows(2).all(|pair| pair[1].number == pair[0].number + 1));
+    assert!(world.viewers[&pictures].shows_every_frame());
+    let shown = &world.viewers[&pictures].shown;
     // To the receiver: a silence, frames of one instant, and then those of the same distance as ever, none of them late.
     let first = shown[0];
     let arrival = |shown: &Shown| (shown.at - first.at).as_micros() as i64 * 9 / 100;
@@ -120,7 +115,7 @@ fn late_pictures_are_all_there_and_told_as_of_their_arrival() {
     let clock = |shown: &Shown| shown.capture.unwrap() - Duration::from_micros((shown.time * 100 / 9) as u64);
     let (least, most) = (shown.iter().map(clock).min().unwrap(), shown.iter().map(clock).max().unwrap());
     assert!(most - least <= 2 * MS, "{:?}", most - least);
-    let (picture, sound) = (shown.last().unwrap(), viewed(&world, sounds).shown.last().unwrap());
+    let (picture, sound) = (shown.last().unwrap(), world.viewers[&sounds].shown.last().unwrap());
     assert!(lag(picture) <= MS && lag(sound) <= MS, "{:?} {:?}", lag(picture), lag(sound));
 }
 
@@ -145,17 +140,6 @@ fn pictures_that_are_always_later_than_the_sound_are_not_late() {
     };
     assert!(steady(pictures, 2970) && steady(sounds, 960));
     let (picture, sound) =
-        (viewed(&world, pictures).shown.last().unwrap(), viewed(&world, sounds).shown.last().unwrap());
+        (world.viewers[&pictures].shown.last().unwrap(), world.viewers[&sounds].shown.last().unwrap());
     assert!(lag(picture) > 900 * MS && lag(sound) < 10 * MS);
-}
-
-struct Viewed<'a> {
-    shown: &'a [Shown],
-    seq_is_whole: bool,
-}
-
-fn viewed(world: &World, viewer: SubscriptionId) -> Viewed<'_> {
-    let viewer = &world.viewers[&viewer];
-    let seq_is_whole = viewer.packets.windows(2).all(|pair| pair[1].seq == pair[0].seq.next());
-    Viewed { shown: &viewer.shown, seq_is_whole }
 }

@@ -18,6 +18,14 @@ use tombolo_signaling::name::Name;
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
 
+/// Both forms.
+pub(crate) const BOTH: [Form; 2] = [Form::Packets, Form::Frames];
+
+/// Every form of a publisher with every form of a viewer.
+pub(crate) fn from_each_to_each() -> impl Iterator<Item = (Form, Form)> {
+    BOTH.into_iter().flat_map(|from| BOTH.map(|to| (from, to)))
+}
+
 pub(crate) fn name(text: &str) -> Name {
     text.parse().unwrap()
 }
@@ -162,6 +170,16 @@ impl Viewer {
         }
     }
 
+    /// Whether its packets are numbered without a hole, so that it asks for none.
+    pub(crate) fn numbers_are_whole(&self) -> bool {
+        self.packets.windows(2).all(|pair| pair[1].seq == pair[0].seq.next())
+    }
+
+    /// Whether it was shown every frame from its first one on.
+    pub(crate) fn shows_every_frame(&self) -> bool {
+        self.shown.windows(2).all(|pair| pair[1].number == pair[0].number + 1)
+    }
+
     /// Frames shown since `since`.
     pub(crate) fn since(&self, since: Instant) -> impl Iterator<Item = &Shown> {
         self.shown.iter().filter(move |shown| shown.at >= since)
@@ -193,6 +211,14 @@ impl World {
             channel: name("c"),
             people: 0,
         }
+    }
+
+    /// A publisher of one layer that can be asked for keyframes, and a viewer who is there from the start.
+    pub(crate) fn of_two(from: Form, codec: CodecName, to: Form) -> (Self, usize, SubscriptionId) {
+        let mut world = Self::new(Config::default());
+        let publisher = world.publish(from, codec, 1, true);
+        let viewer = world.subscribe(publisher, to, LayerChoice::Highest);
+        (world, publisher, viewer)
     }
 
     pub(crate) fn join(&mut self) -> ParticipantId {
@@ -316,11 +342,35 @@ impl World {
         self.drain();
     }
 
+    pub(crate) fn set_can_request_keyframe(&mut self, publisher: usize, can: bool) {
+        let track = self.publishers[publisher].track;
+        self.core.set_can_request_keyframe(self.now, track, can);
+        self.drain();
+    }
+
     pub(crate) fn run(&mut self, time: Duration) {
         let end = self.now + time;
         while self.now < end {
             self.step();
         }
+    }
+
+    /// Everything that a publisher sends for some time is lost.
+    pub(crate) fn black_out(&mut self, publisher: usize, time: Duration) {
+        self.publishers[publisher].blackout = true;
+        self.run(time);
+        self.publishers[publisher].blackout = false;
+    }
+
+    /// Runs until a viewer is shown something new; returns how long that took.
+    pub(crate) fn run_until_shown(&mut self, viewer: SubscriptionId) -> Duration {
+        let since = self.now;
+        self.run_until(|world| world.viewers[&viewer].since(since).next().is_some())
+    }
+
+    /// The keyframes that a publisher was asked for in its lowest layer.
+    pub(crate) fn requests(&self, publisher: usize) -> u32 {
+        self.publishers[publisher].layers[0].requests
     }
 
     /// Runs until `done`, at most 20 s; returns how long it took.
