@@ -29,13 +29,17 @@ struct Gateway {
 
 impl Gateway {
     fn start() -> Self {
+        Self::start_with(Config::default())
+    }
+
+    fn start_with(config: Config) -> Self {
         let _ = tracing_subscriber::fmt()
             .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
             .with_test_writer()
             .try_init();
         let (port, receiver) = Port::bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
         let (hub, commands) = Handle::new(256);
-        let core = Core::new(Config::default(), &Seed::from_number(1));
+        let core = Core::new(config, &Seed::from_number(1));
         tokio::spawn(Hub::new(core, NoLegs, port.clone()).run(receiver, commands));
         let certificates = Certificates::self_signed(SystemTime::now()).expect("certificates");
         let server = MoqServer::start(&port, certificates, hub.clone(), moq::Config::default());

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tombolo_gateway::core::Config;
+
 use crate::client::{Client, Over, Publisher, first_frame, track, unwrap};
 use crate::{Gateway, soon};
 
@@ -209,6 +211,37 @@ async fn a_viewer_that_comes_back_to_a_track_is_not_shown_what_was_before() {
         tokio::time::sleep(Duration::from_secs(2)).await;
     }
     task.abort();
+}
+
+/// A publisher that is subscribed to again sends its newest group again, from its beginning. The gateway has read that, and
+/// it is the past.
+#[tokio::test]
+async fn nothing_is_read_twice_of_a_publisher_that_was_paused() {
+    const GROUP: u32 = 10;
+    let gateway = Gateway::start_with(Config::default().pause_after(Duration::from_millis(300)));
+    let alice = Client::connect(&gateway, Over::WebTransport("moq-lite-05"), "/demo?name=alice").await;
+    let mut publisher = Publisher::new(&alice, "alice.hang", CATALOG);
+    let early = Client::connect(&gateway, Over::WebTransport("moq-lite-05"), "/demo?name=early").await;
+    let mut video = track(&early.broadcast("alice.hang").await, "video").await;
+    soon("wanted", publisher.video.used()).await.expect("publishing");
+    for n in 0..GROUP {
+        publisher.picture(time_us(n), n == 0, &vp8(n == 0, n));
+    }
+    let (mut group, _) = first_frame(&mut video).await;
+    for n in 1..GROUP {
+        let frame = soon("frame", group.read_frame()).await.expect("no error").expect("a frame");
+        assert_eq!(number(unwrap(&frame.payload).1), n);
+    }
+    drop((group, video, early));
+    soon("paused", publisher.video.unused()).await.expect("publishing");
+    let late = Client::connect(&gateway, Over::WebTransport("moq-lite-05"), "/demo?name=late").await;
+    let mut video = track(&late.broadcast("alice.hang").await, "video").await;
+    soon("wanted again", publisher.video.used()).await.expect("publishing");
+    publisher.picture(time_us(GROUP), true, &vp8(true, GROUP));
+    let (_, first) = first_frame(&mut video).await;
+    assert_eq!(number(unwrap(&first).1), GROUP);
+    let read = gateway.hub.stats().await.expect("running").core.frames_in;
+    assert_eq!(read, u64::from(GROUP) + 1, "frames that were read, of as many that were made");
 }
 
 #[tokio::test]

@@ -120,21 +120,3 @@ async fn after_an_outage_of_a_second_and_a_half_the_picture_is_live_again_at_onc
     let (at, _) = live.expect("a live picture after the outage");
     assert!(*at - back < Duration::from_secs(3), "live {:?} after the road was back", *at - back);
 }
-
-/// The publisher is paused while nobody watches. Who comes then must not see what was before.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_first_viewer_after_a_pause_sees_live_pictures() {
-    let gateway = Gateway::start();
-    let epoch = Instant::now();
-    let _alice = publish(&gateway, 1000, epoch).await;
-    let early = Client::connect(&gateway, Over::WebTransport("moq-lite-05"), "/demo?name=early").await;
-    let seen = ages(video(&early).await, epoch, Instant::now() + Duration::from_secs(1)).await;
-    assert!(!seen.is_empty());
-    drop(early);
-    // The core tells the publisher after five seconds.
-    tokio::time::sleep(Duration::from_secs(7)).await;
-    let late = Client::connect(&gateway, Over::WebTransport("moq-lite-05"), "/demo?name=late").await;
-    let seen = ages(video(&late).await, epoch, Instant::now() + Duration::from_secs(1)).await;
-    let oldest = seen.iter().map(|(_, age)| *age).max().expect("pictures");
-    assert!(oldest < Duration::from_secs(2), "a picture of {oldest:?} ago");
-}
