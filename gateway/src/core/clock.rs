@@ -50,8 +50,7 @@ impl MediaClock {
 
     /// The media time of a packet that arrives `now`.
     pub(super) fn packet_us(&self, stream: &mut ClockMap, now: Instant, timestamp: RtpTime) -> i64 {
-        stream.on_packet(&self.clock, now, timestamp);
-        self.frame_us(stream, now, timestamp)
+        stream.on_packet(&self.clock, now, timestamp)
     }
 
     /// The media time of a frame, `now` that all its packets have arrived.

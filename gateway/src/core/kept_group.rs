@@ -60,7 +60,9 @@ impl<T> KeptGroup<T> {
 
     /// Forgets the group and its memory.
     pub(super) fn clear(&mut self) {
-        *self = Self::default();
+        if self.span.is_some() {
+            *self = Self::default();
+        }
     }
 
     /// The items, when the newest of them is no older than `edge`: what is older is not live.

@@ -67,6 +67,11 @@ impl KeyframeBudget {
         !stale
     }
 
+    /// Whether somebody waits.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.budget.is_wanted()
+    }
+
     /// Nobody waits any more.
     pub(super) fn forget(&mut self) {
         self.budget.forget();

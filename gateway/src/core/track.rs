@@ -185,6 +185,9 @@ impl Track {
             return;
         }
         for (index, layer) in self.layers.iter_mut().enumerate() {
+            if !layer.budget.is_wanted() {
+                continue;
+            }
             let flowing = layer.is_active(cx.now, cx.config.outage);
             if layer.budget.poll(cx.now, flowing) {
                 cx.stats.keyframes_asked += 1;

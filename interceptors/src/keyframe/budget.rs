@@ -91,6 +91,9 @@ impl Budget {
 
     /// Whether to send a request now, or again; the caller sends it when this is `true`.
     pub fn poll(&mut self, now: Instant) -> bool {
+        if self.wanted.is_none() {
+            return false;
+        }
         self.gain(now);
         if self.poll_timeout().is_none_or(|due| due > now) {
             return false;

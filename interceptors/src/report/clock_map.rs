@@ -25,7 +25,7 @@ const SLEW: i64 = 4;
 /// A map that runs ahead by more than this is followed at once: forwards nothing breaks.
 const JUMP_FORWARD_US: i64 = 250_000;
 /// Time over which the least delay is taken, before reports come.
-const FALLBACK_WINDOW: Duration = Duration::from_secs(5);
+const FALLBACK_WINDOW_US: i64 = 5_000_000;
 /// A packet this far from where the map expects it means that the RTP clock was set anew.
 const DISCONTINUITY_US: i64 = 10_000_000;
 /// A wall clock that far from where it was expected was set anew (less than [`DISCONTINUITY_US`], so that packets
@@ -104,7 +104,8 @@ struct Line {
 
 impl Line {
     fn at(&self, ticks: i64) -> i64 {
-        self.us + ((ticks - self.ticks) as f64 * self.us_per_tick).round() as i64
+        // To the nearest, for what is after the anchor; `round` is a call where the processor may not have it.
+        self.us + ((ticks - self.ticks) as f64 * self.us_per_tick + 0.5) as i64
     }
 }
 
@@ -124,7 +125,8 @@ pub struct ClockMap {
     correction: Correction,
     /// `(ticks, media µs by the sender's wall clock)`, oldest first.
     reports: VecDeque<(i64, i64)>,
-    window_start: Option<Instant>,
+    /// When the window began, in media time.
+    window_start_us: i64,
     /// The least `arrival − RTP time` of the window, as the point it was seen at.
     earliest: Option<(i64, i64)>,
 }
@@ -139,30 +141,34 @@ impl ClockMap {
             line: None,
             correction: Correction::default(),
             reports: VecDeque::with_capacity(MAX_REPORTS + 1),
-            window_start: None,
+            window_start_us: 0,
             earliest: None,
         }
     }
 
-    /// Takes note of a packet that arrived at `arrival`. Packets out of order do no harm.
-    pub fn on_packet(&mut self, clock: &ParticipantClock, arrival: Instant, timestamp: RtpTime) {
+    /// Takes note of a packet that arrived at `arrival`, and tells its media time, as [`Self::media_time`] does. Packets out
+    /// of order do no harm.
+    pub fn on_packet(&mut self, clock: &ParticipantClock, arrival: Instant, timestamp: RtpTime) -> i64 {
         let arrival_us = clock.local_us(arrival);
         let ticks = self.ticks_of(timestamp);
-        if let Some(line) = self.line
-            && (line.at(ticks) - arrival_us).abs() > DISCONTINUITY_US
-        {
-            self.start_anew(timestamp, arrival, arrival_us);
-            return;
+        let Some(line) = self.line else {
+            self.newest = Some((timestamp, ticks));
+            self.line = Some(self.nominal(ticks, arrival_us));
+            self.start_window(ticks, arrival_us);
+            return arrival_us;
+        };
+        let us = line.at(ticks);
+        if (us - arrival_us).abs() > DISCONTINUITY_US {
+            self.start_anew(timestamp, arrival_us);
+            return self.at_ticks(0);
         }
         if self.newest.is_none_or(|(_, newest)| ticks > newest) {
             self.newest = Some((timestamp, ticks));
         }
-        if self.line.is_none() {
-            self.line = Some(self.nominal(ticks, arrival_us));
-            self.start_window(arrival, ticks, arrival_us);
-        } else if self.reports.is_empty() {
-            self.follow_arrivals(arrival, ticks, arrival_us);
+        if self.reports.is_empty() && self.follow_arrivals(ticks, arrival_us) {
+            return self.at_ticks(ticks);
         }
+        self.corrected(us, ticks)
     }
 
     /// Takes note of a sender report of this stream that arrived at `arrival`. `false` when it says nothing: its sender has no
@@ -224,6 +230,11 @@ impl ClockMap {
         }
     }
 
+    /// So many ticks at the nominal rate, in µs.
+    fn nominal_us(&self, ticks: i64) -> i64 {
+        ticks.saturating_mul(1_000_000) / i64::from(self.clock_rate_hz)
+    }
+
     fn us_per_tick(&self) -> f64 {
         1e6 / f64::from(self.clock_rate_hz)
     }
@@ -234,11 +245,18 @@ impl ClockMap {
 
     fn at_ticks(&self, ticks: i64) -> i64 {
         let Some(line) = self.line else { return 0 };
-        let us = line.at(ticks);
+        self.corrected(line.at(ticks), ticks)
+    }
+
+    /// What the line says, and what is left of the correction.
+    fn corrected(&self, us: i64, ticks: i64) -> i64 {
         let left = self.correction.us;
-        let elapsed_us = ((ticks - self.correction.ticks).max(0) as f64 * self.us_per_tick()) as i64;
+        if left == 0 {
+            return us;
+        }
+        let elapsed_us = self.nominal_us((ticks - self.correction.ticks).max(0));
         let worn = elapsed_us / SLEW;
-        if left >= 0 { us + (left - worn).max(0) } else { us + (left + worn).min(0) }
+        if left > 0 { us + (left - worn).max(0) } else { us + (left + worn).min(0) }
     }
 
     /// Puts a new line in place of the old without a step backwards at the newest packet.
@@ -249,37 +267,37 @@ impl ClockMap {
         self.correction = Correction { ticks, us: if left < -JUMP_FORWARD_US { 0 } else { left } };
     }
 
-    fn start_window(&mut self, arrival: Instant, ticks: i64, arrival_us: i64) {
-        self.window_start = Some(arrival);
+    fn start_window(&mut self, ticks: i64, arrival_us: i64) {
+        self.window_start_us = arrival_us;
         self.earliest = Some((ticks, arrival_us));
     }
 
     /// Without reports: at the end of each window the packet with the least delay becomes the anchor, which
-    /// follows the drift between the two clocks and forgets a first packet that came late.
-    fn follow_arrivals(&mut self, arrival: Instant, ticks: i64, arrival_us: i64) {
-        let Some(earliest) = self.earliest else { return };
-        let expected_us = self.nominal(earliest.0, earliest.1).at(ticks);
-        if arrival_us < expected_us {
+    /// follows the drift between the two clocks and forgets a first packet that came late. `true` when it did.
+    fn follow_arrivals(&mut self, ticks: i64, arrival_us: i64) -> bool {
+        let (earliest_ticks, earliest_us) = *self.earliest.get_or_insert((ticks, arrival_us));
+        if arrival_us < earliest_us + self.nominal_us(ticks - earliest_ticks) {
             self.earliest = Some((ticks, arrival_us));
         }
-        if self.window_start.is_some_and(|start| arrival.saturating_duration_since(start) >= FALLBACK_WINDOW)
-        {
-            if let Some((ticks, us)) = self.earliest {
-                self.change_line(self.nominal(ticks, us));
-            }
-            self.start_window(arrival, ticks, arrival_us);
+        if arrival_us - self.window_start_us < FALLBACK_WINDOW_US {
+            return false;
         }
+        if let Some((ticks, us)) = self.earliest {
+            self.change_line(self.nominal(ticks, us));
+        }
+        self.start_window(ticks, arrival_us);
+        true
     }
 
     /// The sender set its RTP clock anew: reports of the old clock say nothing about the new one.
-    fn start_anew(&mut self, timestamp: RtpTime, arrival: Instant, arrival_us: i64) {
+    fn start_anew(&mut self, timestamp: RtpTime, arrival_us: i64) {
         let before_us = self.newest.map_or(arrival_us, |(_, ticks)| self.at_ticks(ticks));
         let us = arrival_us.max(before_us);
         self.reports.clear();
         self.newest = Some((timestamp, 0));
         self.line = Some(self.nominal(0, us));
         self.correction = Correction::default();
-        self.start_window(arrival, 0, us);
+        self.start_window(0, us);
     }
 
     /// The least-squares line through the reports, held to ±1000 ppm of the nominal rate.
