@@ -24,7 +24,7 @@ const PACKAGES: [Package; 11] = [
     package("iproute2", "/usr/sbin/ip", "the browser suites"),
     package("pulseaudio", "/usr/bin/pulseaudio", "sound in Firefox"),
     package("fonts-dejavu-core", "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf", "the page in a browser"),
-    package("ffmpeg", "/usr/bin/ffmpeg", "the recordings that the WHIP cells send"),
+    package("ffmpeg", "/usr/bin/ffmpeg", "the recordings that the WHIP cells send, and the media files"),
     package("nodejs", "/usr/bin/node", "the browser client and suites"),
     package("npm", "/usr/bin/npm", "the browser client and suites"),
     package("python3-venv", "/usr/share/doc/python3-venv", "the encoder of the WHIP cells"),

@@ -6,6 +6,7 @@
 mod dtls;
 mod ext;
 mod ice;
+mod media;
 mod peer;
 mod rtp;
 mod sdp;
@@ -14,6 +15,7 @@ mod srtp;
 pub use dtls::{dtls_handshake, dtls_records};
 pub use ext::{dependency_descriptor, extension};
 pub use ice::{ice_agent, ice_candidate, stun};
+pub use media::{byte_stream, ivf, ogg_opus, wav};
 pub use peer::peer;
 pub use rtp::{h264, opus, rtcp, rtp, vp8};
 pub use sdp::{sdp, sdp_fragment};
@@ -23,7 +25,8 @@ pub use srtp::srtp;
 pub type Body = fn(&[u8]);
 
 /// Every target by its name, which is also that of its file in `fuzz_targets/` and of its corpus.
-pub const TARGETS: [(&str, Body); 16] = [
+pub const TARGETS: [(&str, Body); 20] = [
+    ("byte_stream", byte_stream),
     ("dependency_descriptor", dependency_descriptor),
     ("dtls_handshake", dtls_handshake),
     ("dtls_records", dtls_records),
@@ -31,6 +34,8 @@ pub const TARGETS: [(&str, Body); 16] = [
     ("h264", h264),
     ("ice_agent", ice_agent),
     ("ice_candidate", ice_candidate),
+    ("ivf", ivf),
+    ("ogg_opus", ogg_opus),
     ("opus", opus),
     ("peer", peer),
     ("rtcp", rtcp),
@@ -40,4 +45,5 @@ pub const TARGETS: [(&str, Body); 16] = [
     ("srtp", srtp),
     ("stun", stun),
     ("vp8", vp8),
+    ("wav", wav),
 ];
