@@ -3,6 +3,7 @@ import test from "node:test";
 import { buildCatalog, byQuality, parseCatalog } from "../src/media/catalog.ts";
 import { ClockAlign } from "../src/media/clock-align.ts";
 import { decodeFrame, encodeFrame } from "../src/media/legacy.ts";
+import { LeastDelay } from "../src/media/least-delay.ts";
 import { LiveEdge } from "../src/media/live-edge.ts";
 import { Reorder } from "../src/media/reorder.ts";
 
@@ -141,4 +142,15 @@ test("capture times are put on our clock by the quickest delivery and never go b
   const moved = align.map(1_066_000);
   assert.equal(moved, 51_060_000);
   assert.ok(align.map(1_060_000) > moved);
+});
+
+test("the quickest delivery of the window tells the distance of two clocks", () => {
+  const distance = new LeastDelay(1000);
+  assert.equal(distance.delayMs, null);
+  for (const [source, now] of [[0, 130], [100, 220], [200, 350], [300, 425]]) distance.observe(source, now);
+  assert.equal(distance.delayMs, 120);
+  distance.observe(1100, 1221);
+  assert.equal(distance.delayMs, 121, "the quickest has left the window");
+  distance.reset();
+  assert.equal(distance.delayMs, null);
 });

@@ -1,6 +1,6 @@
 /** Measures one view: barcodes, sound pitch, and how far sound is behind picture. */
 
-import { heardAtMs, meterContext, playerContext } from "../media/audio-context.ts";
+import { handedOverAtMs, meterContext, playerContext } from "../media/audio-context.ts";
 import type { AudioTap, RemoteView } from "../types.ts";
 import { BarcodeReader } from "./barcode.ts";
 import { FlashAndBeep, RisingEdge } from "./flash.ts";
@@ -114,7 +114,7 @@ export class ViewMeter {
     const { worklet } = tap.context === playerContext().context ? playerContext() : meterContext();
     if (!(await worklet) || this.#tap !== tap) return;
     const beeps = new AudioWorkletNode(tap.context, "tombolo-beep", { numberOfOutputs: 0 });
-    beeps.port.onmessage = ({ data }) => this.#flashes.beep(heardAtMs(tap.context, data));
+    beeps.port.onmessage = ({ data }) => this.#flashes.beep(handedOverAtMs(tap.context, data));
     tap.node.connect(beeps);
     this.#beeps = beeps;
   }

@@ -1,5 +1,7 @@
 /** The page's audio contexts, with the worklet loaded. One for playing decoded sound, one for measuring what a stream carries. */
 
+import { LeastDelay } from "./least-delay.ts";
+
 interface Loaded {
   context: AudioContext;
   worklet: Promise<boolean>;
@@ -44,16 +46,21 @@ function load(context: AudioContext): Loaded {
   return { context, worklet };
 }
 
-/** The time on `performance.now()`'s clock, in milliseconds, at which the context's `contextTime` is heard. */
-export function heardAtMs(context: AudioContext, contextTime: number): number {
-  const stamp = context.getOutputTimestamp();
-  if (stamp.contextTime && stamp.performanceTime) {
-    return stamp.performanceTime + (contextTime - stamp.contextTime) * 1000;
-  }
-  return performance.now() + (contextTime - context.currentTime + (context.outputLatency || 0)) * 1000;
-}
+/** How long a context's clock is believed against the page's; the two drift by microseconds a second. */
+const CLOCK_WINDOW_MS = 4000;
+const clocks = new WeakMap<BaseAudioContext, LeastDelay>();
 
-/** The time on `performance.now()`'s clock, in milliseconds, at which the sample of `contextTime` is handed to the device. */
-export function handedOverAtMs(context: AudioContext, contextTime: number): number {
-  return heardAtMs(context, contextTime) - (context.outputLatency || 0) * 1000;
+/**
+ * The time on `performance.now()`'s clock, in milliseconds, at which the sample of `contextTime` is handed to the device.
+ *
+ * Browsers offer `getOutputTimestamp()` and `outputLatency` for this. In Firefox (ESR 153) both ask the sound server while they
+ * hold the lock of the audio graph; while a worklet runs, the graph waits for that lock, the sound server's thread for the graph,
+ * and the page hangs for good. `currentTime` asks nobody, and its quickest reading of some seconds is as exact.
+ */
+export function handedOverAtMs(context: BaseAudioContext, contextTime: number): number {
+  const clock = clocks.get(context) ?? new LeastDelay(CLOCK_WINDOW_MS);
+  clocks.set(context, clock);
+  const nowMs = performance.now();
+  clock.observe(context.currentTime * 1000, nowMs);
+  return contextTime * 1000 + (clock.delayMs ?? 0);
 }

@@ -1,6 +1,6 @@
 /** Raw pictures and sound of a track: by a track processor where the browser has one, else through an element and the worklet. */
 
-import { heardAtMs, meterContext } from "./audio-context.ts";
+import { handedOverAtMs, meterContext } from "./audio-context.ts";
 
 /** Raw data with the time of delivery on `performance.now()`'s clock left to the reader. */
 export interface Capture<T> {
@@ -67,7 +67,7 @@ function audioData(context: AudioContext, data: { contextTime: number; rateHz: n
     sampleRate: data.rateHz,
     numberOfFrames: frames,
     numberOfChannels: data.channels.length,
-    timestamp: Math.round(heardAtMs(context, data.contextTime) * 1000),
+    timestamp: Math.round(handedOverAtMs(context, data.contextTime) * 1000),
     data: samples,
   });
 }

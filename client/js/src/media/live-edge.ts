@@ -5,6 +5,8 @@
  * them would show the past as if it were now. Two clocks tell: the publisher's media clock and our arrival clock.
  */
 
+import { LeastDelay } from "./least-delay.ts";
+
 /** A picture further behind the edge than this is not shown when a newer one is on its way. */
 const STALE_MS = 120;
 /** How long a first picture waits for a sign that more follow at once. */
@@ -22,7 +24,7 @@ const JUMP_MS = 10_000;
 
 /** Follows the live edge of one track. Times are in milliseconds. */
 export class LiveEdge {
-  #delays: { atMs: number; delayMs: number }[] = [];
+  readonly #distance = new LeastDelay(WINDOW_MS);
   readonly #arrivals = new Map<number, number>();
   #decodeTimes: number[] = [];
   #lastMediaMs: number | null = null;
@@ -46,10 +48,7 @@ export class LiveEdge {
       if (this.#arrivals.size <= ARRIVED) break;
       this.#arrivals.delete(oldest);
     }
-    const delayMs = nowMs - mediaMs;
-    while (this.#delays.length > 0 && (this.#delays.at(-1)?.delayMs ?? 0) >= delayMs) this.#delays.pop();
-    this.#delays.push({ atMs: nowMs, delayMs });
-    while ((this.#delays[0]?.atMs ?? nowMs) < nowMs - WINDOW_MS) this.#delays.shift();
+    this.#distance.observe(mediaMs, nowMs);
   }
 
   /** Takes note that a picture has been decoded. */
@@ -63,7 +62,7 @@ export class LiveEdge {
 
   /** How far `mediaMs` is behind the quickest picture of the last seconds. */
   behindMs(mediaMs: number, nowMs: number): number {
-    return nowMs - mediaMs - (this.#delays[0]?.delayMs ?? nowMs - mediaMs);
+    return nowMs - mediaMs - (this.#distance.delayMs ?? nowMs - mediaMs);
   }
 
   /** Whether a decoded picture should be thrown away because newer ones follow. */
@@ -82,7 +81,7 @@ export class LiveEdge {
 
   /** Forgets everything, as after a new subscription. */
   reset(): void {
-    this.#delays = [];
+    this.#distance.reset();
     this.#arrivals.clear();
     this.#decodeTimes = [];
     this.#lastMediaMs = null;
