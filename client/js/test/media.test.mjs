@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { buildCatalog, byQuality, parseCatalog } from "../src/media/catalog.ts";
 import { ClockAlign } from "../src/media/clock-align.ts";
+import { GroupOrder } from "../src/media/group-order.ts";
 import { decodeFrame, encodeFrame } from "../src/media/legacy.ts";
 import { LeastDelay } from "../src/media/least-delay.ts";
 import { LiveEdge } from "../src/media/live-edge.ts";
-import { Reorder } from "../src/media/reorder.ts";
 
 const payload = (...bytes) => ({ byteLength: bytes.length, copyTo: (target) => target.set(bytes) });
 
@@ -50,30 +50,47 @@ test("the largest rendition comes first", () => {
   assert.deepEqual(sizes.map(({ track }) => track), ["h", "l", "?"]);
 });
 
-test("sequence numbers are put in order, old and repeated ones dropped", () => {
-  const order = new Reorder(60);
-  assert.deepEqual([[7, "a"], [9, "c"], [8, "b"], [8, "again"], [3, "old"], [10, "d"]].flatMap(([n, v]) => order.push(n, v, 0)), ["a", "b", "c", "d"]);
-  assert.equal(order.missing, 0);
+test("frames of the current group are handed out at once, those of later groups after it", () => {
+  const order = new GroupOrder(60);
+  assert.deepEqual(order.push(7, "7a", 0), ["7a"]);
+  assert.deepEqual(order.push(8, "8a", 10), []);
+  assert.deepEqual(order.push(7, "7b", 20), ["7b"]);
+  assert.deepEqual(order.push(9, "9a", 20), []);
+  assert.deepEqual(order.end(8, 30), []);
+  assert.deepEqual(order.push(7, "7c", 30), ["7c"]);
+  assert.deepEqual(order.end(7, 30), ["8a", "9a"]);
+  assert.deepEqual(order.push(9, "9b", 40), ["9b"]);
+  assert.deepEqual(order.push(8, "late", 40), []);
+  assert.deepEqual([order.seen, order.missing], [2, 0]);
 });
 
-test("a missing number is waited for, then given up", () => {
-  const order = new Reorder(60);
-  assert.deepEqual(order.push(1, "a", 0), ["a"]);
-  assert.deepEqual(order.push(3, "c", 20), []);
-  assert.deepEqual(order.push(4, "d", 40), []);
-  assert.equal(order.waitMs(40), 40);
-  assert.deepEqual(order.poll(79), []);
-  assert.deepEqual(order.poll(80), ["c", "d"]);
+test("a group that does not end is waited for, then given up", () => {
+  const order = new GroupOrder(60);
+  assert.deepEqual(order.push(1, "1a", 0), ["1a"]);
+  assert.deepEqual(order.push(2, "2a", 20), []);
+  assert.deepEqual(order.push(2, "2b", 79), []);
+  assert.deepEqual(order.push(2, "2c", 80), ["2a", "2b", "2c"]);
+  assert.deepEqual(order.push(1, "late", 81), []);
+  assert.deepEqual(order.end(1, 82), []);
+  assert.deepEqual(order.push(2, "2d", 90), ["2d"]);
   assert.equal(order.missing, 1);
-  assert.equal(order.waitMs(90), null);
-  assert.deepEqual(order.push(2, "b", 90), []);
 });
 
-test("a queue that is full does not wait", () => {
-  const order = new Reorder(60, 2);
+test("groups that never came are counted and passed over, with what is complete behind them", () => {
+  const order = new GroupOrder(60);
+  assert.deepEqual(order.end(1, 0), []);
+  assert.deepEqual(order.push(4, "4a", 10), []);
+  assert.deepEqual(order.end(4, 20), []);
+  assert.deepEqual(order.push(5, "5a", 70), ["4a", "5a"]);
+  assert.deepEqual([order.seen, order.missing], [2, 2]);
+});
+
+test("an order that is full does not wait", () => {
+  const order = new GroupOrder(60, 2);
   order.push(1, "a", 0);
-  assert.deepEqual(order.push(3, "c", 1), []);
-  assert.deepEqual(order.push(4, "d", 1), ["c", "d"]);
+  assert.deepEqual(order.push(2, "b", 1), []);
+  assert.deepEqual(order.push(2, "c", 1), []);
+  assert.deepEqual(order.push(3, "d", 1), ["b", "c"]);
 });
 
 test("a joiner that gets two seconds at once shows only the live end", () => {
@@ -153,4 +170,15 @@ test("the quickest delivery of the window tells the distance of two clocks", () 
   assert.equal(distance.delayMs, 121, "the quickest has left the window");
   distance.reset();
   assert.equal(distance.delayMs, null);
+});
+
+test("the oldest picture that waits to be decoded tells how far the decoder is behind", () => {
+  const edge = new LiveEdge();
+  assert.equal(edge.undecodedMs(0), 0);
+  for (const media of [0, 33, 66]) edge.arrive(media, 1000 + media);
+  assert.equal(edge.undecodedMs(1100), 100);
+  edge.decoded(33, 1110);
+  assert.equal(edge.undecodedMs(1110), 44, "what the decoder passed over is not waited for");
+  edge.decoded(66, 1120);
+  assert.equal(edge.undecodedMs(1200), 0);
 });

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use moq_net::{Timestamp, group, track};
 use tokio::sync::{mpsc, oneshot};
 use tombolo_signaling::message::{CodecName, MediaKind};
@@ -28,6 +29,9 @@ pub(super) const GRACE: Duration = Duration::from_secs(1);
 const MAX_PREFETCH_BYTES: usize = 4 << 20;
 /// The most media that may wait for a client's connection.
 const MAX_LAG: Duration = Duration::from_millis(600);
+/// How much sound a group holds, in microseconds of media. Each group is a stream; one for every packet's worth of sound
+/// costs a client, and Firefox above all, more than the sound itself, and us as much as the pictures do.
+const SOUND_GROUP_US: u64 = 100_000;
 /// Less than this never counts as a queue, in bytes.
 const MIN_QUEUE_BYTES: u64 = 48 << 10;
 
@@ -65,7 +69,7 @@ pub(super) async fn run(hub: Handle, mut target: Target, attached: oneshot::Rece
     let Some((track, kept)) = wait_for_track(&mut frames, &mut target, attached).await else { return };
     let mut track = Ending(Some(track));
     let mut writer =
-        Writer { hub, target, subscription: subscribed.subscription, group: None, waiting: false };
+        Writer { hub, target, subscription: subscribed.subscription, group: None, sound_began_us: 0, waiting: false };
     for frame in &kept {
         if let Some(track) = &track.0
             && writer.write(track, frame).await.is_err()
@@ -175,6 +179,8 @@ struct Writer {
     target: Target,
     subscription: SubscriptionId,
     group: Option<group::Producer>,
+    /// The media time with which a group of sound began.
+    sound_began_us: u64,
     /// The group was given up; only a keyframe helps.
     waiting: bool,
 }
@@ -192,10 +198,7 @@ impl Writer {
         let timestamp =
             Timestamp::from_micros(frame.media_time_us).map_err(|_| moq_net::Error::ProtocolViolation)?;
         if self.target.kind == MediaKind::Audio {
-            self.target.backlog.wrote(payload.len());
-            let mut group = self.next_group(track)?;
-            group.write_frame(timestamp, payload)?;
-            return group.finish();
+            return self.write_sound(track, timestamp, frame.media_time_us, payload);
         }
         if self.waiting && !frame.keyframe {
             return Ok(());
@@ -215,6 +218,28 @@ impl Writer {
         let Some(group) = &mut self.group else { return Ok(()) };
         self.target.backlog.wrote(payload.len());
         group.write_frame(timestamp, payload)
+    }
+
+    fn write_sound(
+        &mut self,
+        track: &track::Producer,
+        timestamp: Timestamp,
+        media_time_us: u64,
+        payload: Bytes,
+    ) -> Result<(), moq_net::Error> {
+        self.target.backlog.wrote(payload.len());
+        // A time before the group's is that of a clock that was restarted.
+        if media_time_us.checked_sub(self.sound_began_us).is_none_or(|length| length >= SOUND_GROUP_US) {
+            self.finish_group();
+        }
+        let group = match self.group.take() {
+            Some(group) => group,
+            None => {
+                self.sound_began_us = media_time_us;
+                self.next_group(track)?
+            }
+        };
+        self.group.insert(group).write_frame(timestamp, payload)
     }
 
     /// Gives up the group and goes on with the next keyframe, which is asked for.

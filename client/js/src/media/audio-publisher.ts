@@ -6,6 +6,8 @@ import { encodeFrame } from "./legacy.ts";
 import { TrackFanout } from "./track-fanout.ts";
 
 const FRAME_US = 20_000;
+/** Each group is a stream. One for every frame would cost both ends, and Firefox above all, more than the sound itself. */
+const GROUP_US = 100_000;
 /** Sound that the browser dropped before it came here is replaced by silence, once this much is missing. */
 const HOLE_US = 15_000;
 const MOST_SILENCE_US = 1_000_000;
@@ -21,7 +23,7 @@ export interface AudioFormat {
 
 /** Encodes sound of one track. */
 export class AudioPublisher {
-  readonly fanout = new TrackFanout(80, () => undefined);
+  readonly fanout = new TrackFanout(80, GROUP_US, () => undefined);
   readonly #capture: Capture<AudioData>;
   readonly #align = new ClockAlign();
   readonly #encoder: AudioEncoder;

@@ -4,18 +4,20 @@ import type { Broadcast, Group, Track } from "@moq/net";
 import type { AudioTap, Problem, RemoteView, ViewFigures } from "../types.ts";
 import { AudioPlayer } from "./audio-player.ts";
 import { type AudioRendition, byQuality, type Catalog, parseCatalog, type VideoRendition } from "./catalog.ts";
+import { GroupOrder } from "./group-order.ts";
 import { decodeFrame, type MediaFrame } from "./legacy.ts";
-import { Reorder } from "./reorder.ts";
 import { VideoPlayer } from "./video-player.ts";
 
 /** Groups older than the newest by more than this may be dropped by the sender. */
 const VIDEO_LATENCY_MS = 100;
-const AUDIO_LATENCY_MS = 200;
+const AUDIO_LATENCY_MS = 300;
 /** How long sound waits for a missing frame; less than the player's queue holds. */
 const AUDIO_PATIENCE_MS = 60;
 const PRIORITY = { catalog: 100, audio: 80, video: 60 };
-/** Least time between two subscriptions that are made to get a new keyframe. */
-const RESUBSCRIBE_MS = 500;
+/** How long to wait for a keyframe before subscribing anew to get one: twice as long each time, until it went well for a while. */
+const RESUBSCRIBE_FIRST_MS = 300;
+const RESUBSCRIBE_MOST_MS = 5000;
+const WENT_WELL_MS = 10_000;
 
 /** A view of a hang broadcast. */
 export class BroadcastView implements RemoteView {
@@ -29,6 +31,8 @@ export class BroadcastView implements RemoteView {
   #audio: { rendition: AudioRendition; player: AudioPlayer; track: Track.Subscriber } | null = null;
   #muted = false;
   #closed = false;
+  #breakdowns = 0;
+  #brokeAtMs = Number.NEGATIVE_INFINITY;
   #bytes = 0;
   #frames = 0;
   #audioSeen = 0;
@@ -113,11 +117,30 @@ export class BroadcastView implements RemoteView {
         this.#frames += 1;
         this.onPicture?.(this.element, this.element.width, this.element.height);
       },
-      broken: () => setTimeout(() => this.#video?.player === player && void this.#startVideo(rendition), RESUBSCRIBE_MS),
+      broken: () => this.#resubscribe(player, rendition),
     });
+    this.#video = { rendition, player, track: this.#subscribeVideo(rendition, player) };
+  }
+
+  #subscribeVideo(rendition: VideoRendition, player: VideoPlayer): Track.Subscriber {
     const track = this.#broadcast.subscribe(rendition.track, { priority: PRIORITY.video, latencyMax: VIDEO_LATENCY_MS });
-    this.#video = { rendition, player, track };
     void this.#readVideo(track, player);
+    return track;
+  }
+
+  #resubscribe(player: VideoPlayer, rendition: VideoRendition): void {
+    const now = performance.now();
+    this.#breakdowns = now - this.#brokeAtMs > WENT_WELL_MS ? 0 : this.#breakdowns + 1;
+    this.#brokeAtMs = now;
+    setTimeout(() => {
+      const video = this.#video;
+      if (video?.player !== player) return;
+      if (player.hasFailed) void this.#startVideo(rendition);
+      else if (player.isWaiting) {
+        video.track.close();
+        video.track = this.#subscribeVideo(rendition, player);
+      }
+    }, Math.min(RESUBSCRIBE_MOST_MS, RESUBSCRIBE_FIRST_MS * 2 ** this.#breakdowns));
   }
 
   async #startAudio(rendition: AudioRendition): Promise<void> {
@@ -132,7 +155,7 @@ export class BroadcastView implements RemoteView {
     player.setAudible(!this.#muted);
     const track = this.#broadcast.subscribe(rendition.track, { priority: PRIORITY.audio, latencyMax: AUDIO_LATENCY_MS });
     this.#audio = { rendition, player, track };
-    const order = new Reorder<MediaFrame[]>(AUDIO_PATIENCE_MS);
+    const order = new GroupOrder<MediaFrame>(AUDIO_PATIENCE_MS);
     void this.#readAudio(track, player, order);
     void this.#readAudioDatagrams(track, player, order);
   }
@@ -144,19 +167,19 @@ export class BroadcastView implements RemoteView {
       for (let group = await track.nextGroup(); group; group = await track.nextGroup()) {
         const previous: Group.Consumer | null = current;
         current = group;
-        void this.#readVideoGroup(group, player, () => previous?.close());
+        void this.#readVideoGroup(group, track, player, () => previous?.close());
       }
     } catch {
       // The subscription was reset: the catalog or the roster tells what comes next.
     }
   }
 
-  async #readVideoGroup(group: Group.Consumer, player: VideoPlayer, begun: () => void): Promise<void> {
+  async #readVideoGroup(group: Group.Consumer, track: Track.Subscriber, player: VideoPlayer, begun: () => void): Promise<void> {
     try {
       for (let index = 0; ; index++) {
         const frame = await group.readFrameSequence();
         // A hole in a group makes everything after it undecodable.
-        if (!frame || frame.sequence !== index) break;
+        if (!frame || frame.sequence !== index || this.#video?.track !== track) break;
         if (index === 0) begun();
         this.#bytes += frame.payload.byteLength;
         const media = decodeFrame(frame.payload);
@@ -167,7 +190,7 @@ export class BroadcastView implements RemoteView {
     }
   }
 
-  async #readAudio(track: Track.Subscriber, player: AudioPlayer, order: Reorder<MediaFrame[]>): Promise<void> {
+  async #readAudio(track: Track.Subscriber, player: AudioPlayer, order: GroupOrder<MediaFrame>): Promise<void> {
     try {
       for (let group = await track.recvGroup(); group; group = await track.recvGroup()) {
         void this.#readAudioGroup(group, player, order);
@@ -177,39 +200,39 @@ export class BroadcastView implements RemoteView {
     }
   }
 
-  async #readAudioGroup(group: Group.Consumer, player: AudioPlayer, order: Reorder<MediaFrame[]>): Promise<void> {
-    const frames: MediaFrame[] = [];
+  async #readAudioGroup(group: Group.Consumer, player: AudioPlayer, order: GroupOrder<MediaFrame>): Promise<void> {
     try {
-      for (let frame = await group.readFrame(); frame; frame = await group.readFrame()) this.#addAudio(frame.payload, frames);
+      for (let frame = await group.readFrame(); frame; frame = await group.readFrame()) {
+        this.#playAudio(frame.payload, player, (media) => order.push(group.sequence, media, performance.now()));
+      }
+      this.#deliverAudio(order.end(group.sequence, performance.now()), player, order);
     } catch {
-      // A lost group counts as missing when the next ones arrive.
-      return;
+      // A group that broke off counts as missing when later ones come.
     }
-    this.#deliverAudio(order.push(group.sequence, frames, performance.now()), player, order);
   }
 
-  async #readAudioDatagrams(track: Track.Subscriber, player: AudioPlayer, order: Reorder<MediaFrame[]>): Promise<void> {
+  async #readAudioDatagrams(track: Track.Subscriber, player: AudioPlayer, order: GroupOrder<MediaFrame>): Promise<void> {
     try {
       for (let datagram = await track.recvDatagram(); datagram; datagram = await track.recvDatagram()) {
-        const frames: MediaFrame[] = [];
-        this.#addAudio(datagram.payload, frames);
-        this.#deliverAudio(order.push(datagram.sequence, frames, performance.now()), player, order);
+        const { sequence, payload } = datagram;
+        this.#playAudio(payload, player, (media) => order.push(sequence, media, performance.now()));
+        this.#deliverAudio(order.end(sequence, performance.now()), player, order);
       }
     } catch {
       // As for video.
     }
   }
 
-  #addAudio(payload: Uint8Array, frames: MediaFrame[]): void {
+  #playAudio(payload: Uint8Array, player: AudioPlayer, inOrder: (media: MediaFrame) => MediaFrame[]): void {
     this.#bytes += payload.byteLength;
     const media = decodeFrame(payload);
-    if (media) frames.push(media);
+    if (media) for (const frame of inOrder(media)) player.push(frame);
   }
 
-  #deliverAudio(ready: MediaFrame[][], player: AudioPlayer, order: Reorder<MediaFrame[]>): void {
-    this.#audioSeen += ready.length;
+  #deliverAudio(ready: MediaFrame[], player: AudioPlayer, order: GroupOrder<MediaFrame>): void {
+    this.#audioSeen = order.seen;
     this.#audioMissing = order.missing;
-    for (const frame of ready.flat()) player.push(frame);
+    for (const frame of ready) player.push(frame);
   }
 
   #stopVideo(): void {

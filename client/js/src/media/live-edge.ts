@@ -55,9 +55,19 @@ export class LiveEdge {
   decoded(mediaMs: number, nowMs: number): void {
     const arrivedMs = this.#arrivals.get(mediaMs);
     if (arrivedMs === undefined) return;
-    this.#arrivals.delete(mediaMs);
+    // Decoders keep the order: what came before this one and was not decoded never will be, such as pictures that are not shown.
+    for (const earlier of this.#arrivals.keys()) {
+      this.#arrivals.delete(earlier);
+      if (earlier === mediaMs) break;
+    }
     this.#decodeTimes.push(nowMs - arrivedMs);
     if (this.#decodeTimes.length > DECODED) this.#decodeTimes.shift();
+  }
+
+  /** How long the oldest picture that is not decoded yet has been waiting for that; 0 when there is none. */
+  undecodedMs(nowMs: number): number {
+    for (const arrivedMs of this.#arrivals.values()) return nowMs - arrivedMs;
+    return 0;
   }
 
   /** How far `mediaMs` is behind the quickest picture of the last seconds. */

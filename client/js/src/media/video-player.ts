@@ -15,14 +15,22 @@ const MOST_WAIT_MS = 150;
 /** Decoded pictures that may wait for the sound; decoders have few buffers. */
 const MOST_QUEUED = 6;
 
+/**
+ * A decoder that leaves a picture waiting for longer, with so many behind it, does not keep up: it is given nothing before it has
+ * caught up and a keyframe comes. Otherwise one busy moment would leave everything late for good. The decoder is kept, since a new
+ * one may take as long to start.
+ */
+const MOST_UNDECODED_MS = 600;
+const LEAST_UNDECODED = 4;
+
 /** What the player asks of its surroundings. */
 export interface VideoPlayerHooks {
   /** Media time of the sound that leaves the page at `nowMs`, in microseconds; `null` where there is no sound. */
   soundUsAt(nowMs: number): number | null;
   /** A picture is on the canvas. */
   shown(): void;
-  /** Decoding cannot go on without a new keyframe. */
-  broken(message: string): void;
+  /** Decoding cannot go on without a new keyframe, since the decoder has failed or did not keep up. */
+  broken(): void;
 }
 
 /** Decodes and draws. */
@@ -33,11 +41,9 @@ export class VideoPlayer {
   readonly #decoder: VideoDecoder;
   readonly #edge = new LiveEdge();
   #needsKeyframe = true;
+  #started = false;
   readonly #queue: { frame: VideoFrame; decodedAtMs: number }[] = [];
   #timer: ReturnType<typeof setTimeout> | null = null;
-  /** Pictures drawn and pictures decoded only to catch up. */
-  shownFrames = 0;
-  skippedFrames = 0;
 
   constructor(canvas: HTMLCanvasElement, rendition: VideoRendition, hooks: VideoPlayerHooks) {
     const context = canvas.getContext("2d", { alpha: false });
@@ -47,19 +53,36 @@ export class VideoPlayer {
     this.#hooks = hooks;
     this.#decoder = new VideoDecoder({
       output: (frame) => this.#decoded(frame),
-      error: (error) => hooks.broken(error.message),
+      error: () => hooks.broken(),
     });
     this.#decoder.configure({ codec: rendition.codec, description: rendition.description, optimizeForLatency: true });
   }
 
   /** Decodes a frame; `keyframe` is true for the first of a group. */
   push(frame: MediaFrame, keyframe: boolean): void {
-    if (this.#decoder.state !== "configured" || (this.#needsKeyframe && !keyframe)) return;
+    if (this.#decoder.state !== "configured") return;
+    const now = performance.now();
+    if (this.#isBehind(now)) {
+      if (!this.#needsKeyframe || keyframe) this.#hooks.broken();
+      this.#needsKeyframe = true;
+      return;
+    }
+    if (this.#needsKeyframe && !keyframe) return;
     this.#needsKeyframe = false;
-    this.#edge.arrive(frame.timestampUs / 1000, performance.now());
+    this.#edge.arrive(frame.timestampUs / 1000, now);
     this.#decoder.decode(
       new EncodedVideoChunk({ type: keyframe ? "key" : "delta", timestamp: frame.timestampUs, data: frame.data }),
     );
+  }
+
+  /** Whether nothing more can be shown before a keyframe comes. */
+  get isWaiting(): boolean {
+    return this.#needsKeyframe;
+  }
+
+  /** Whether the decoder has failed, so that a new player is needed. */
+  get hasFailed(): boolean {
+    return this.#decoder.state === "closed";
   }
 
   close(): void {
@@ -68,15 +91,21 @@ export class VideoPlayer {
     this.#queue.splice(0).forEach(({ frame }) => frame.close());
   }
 
+  #isBehind(nowMs: number): boolean {
+    // The first picture of a decoder says how long it takes to start, not how fast it is.
+    return this.#started && this.#decoder.decodeQueueSize >= LEAST_UNDECODED && this.#edge.undecodedMs(nowMs) > MOST_UNDECODED_MS;
+  }
+
   #decoded(frame: VideoFrame): void {
     const now = performance.now();
+    this.#started = true;
     this.#edge.decoded(frame.timestamp / 1000, now);
     if (this.#edge.isStale(frame.timestamp / 1000, now)) {
-      this.#skip(frame);
+      frame.close();
       return;
     }
     // While it is not clear where the live edge is, only the newest picture is a candidate.
-    if (this.#edge.holdMs(now) > 0 || this.#queue.length >= MOST_QUEUED) this.#queue.splice(0).forEach((old) => this.#skip(old.frame));
+    if (this.#edge.holdMs(now) > 0 || this.#queue.length >= MOST_QUEUED) this.#queue.splice(0).forEach((old) => old.frame.close());
     this.#queue.push({ frame, decodedAtMs: now });
     this.#showDue();
   }
@@ -94,16 +123,11 @@ export class VideoPlayer {
         this.#timer = setTimeout(() => this.#showDue(), wait);
         break;
       }
-      if (due) this.#skip(due);
+      due?.close();
       due = head.frame;
       this.#queue.shift();
     }
     if (due) this.#show(due);
-  }
-
-  #skip(frame: VideoFrame): void {
-    this.skippedFrames += 1;
-    frame.close();
   }
 
   #waitForSound(timestampUs: number, nowMs: number): number {
@@ -121,7 +145,6 @@ export class VideoPlayer {
     }
     this.#context.drawImage(frame, 0, 0, displayWidth, displayHeight);
     frame.close();
-    this.shownFrames += 1;
     this.#hooks.shown();
   }
 }

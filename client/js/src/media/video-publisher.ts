@@ -50,7 +50,7 @@ export class VideoPublisher {
   ) {
     this.#codec = codec;
     this.#onFormat = onFormat;
-    this.fanout = new TrackFanout(60, (wanted) => {
+    this.fanout = new TrackFanout(60, 0, (wanted) => {
       if (wanted) this.requestKeyframe();
     });
     this.#encoder = new VideoEncoder({
