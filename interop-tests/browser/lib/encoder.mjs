@@ -7,7 +7,9 @@ import { fileURLToPath } from "node:url";
 import { wait } from "./browsers.mjs";
 
 const cache = join(dirname(dirname(dirname(fileURLToPath(import.meta.url)))), ".cache");
-const [WIDTH, HEIGHT, FRAMERATE, SECONDS] = [640, 360, 30, 120];
+const PICTURE = { width: 640, height: 360, framerate: 30 };
+const SECONDS = 180;
+const BITS_PER_PIXEL = 0.12;
 
 /** FFmpeg with a WHIP muxer: `TOMBOLO_FFMPEG`, or the one of PyPI's imageio-ffmpeg; `null` when there is none. */
 export function whipEncoder() {
@@ -21,8 +23,8 @@ export function whipEncoder() {
 }
 
 /** The file, made once: H.264 baseline with a keyframe every two seconds, and a 1 kHz tone as Opus. */
-async function barcodeFile(ffmpeg) {
-  const path = join(cache, "barcode.mkv");
+async function barcodeFile(ffmpeg, { width, height, framerate }) {
+  const path = join(cache, `barcode-${width}x${height}-${framerate}.mkv`);
   if (existsSync(path)) return path;
   await mkdir(cache, { recursive: true });
   const { encode } = await import("./barcode.mjs");
@@ -30,17 +32,17 @@ async function barcodeFile(ffmpeg) {
     ffmpeg,
     [
       "-y", "-loglevel", "error",
-      "-f", "rawvideo", "-pix_fmt", "gray", "-s", `${WIDTH}x${HEIGHT}`, "-r", String(FRAMERATE), "-i", "-",
+      "-f", "rawvideo", "-pix_fmt", "gray", "-s", `${width}x${height}`, "-r", String(framerate), "-i", "-",
       "-f", "lavfi", "-i", "sine=frequency=1000:sample_rate=48000",
       "-map", "0:v", "-map", "1:a", "-t", String(SECONDS),
-      "-c:v", "libx264", "-profile:v", "baseline", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-bf", "0", "-g", String(FRAMERATE * 2), "-b:v", "800k",
+      "-c:v", "libx264", "-profile:v", "baseline", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-bf", "0", "-g", String(framerate * 2), "-b:v", String(Math.round(width * height * framerate * BITS_PER_PIXEL)),
       "-c:a", "libopus", "-ac", "2", "-b:a", "64k", "-f", "matroska", `${path}.part`,
     ],
     { stdio: ["pipe", "inherit", "inherit"] },
   );
   const ended = new Promise((resolve, reject) => child.once("exit", (code) => (code === 0 ? resolve() : reject(new Error(`ffmpeg ended with ${code}`)))));
-  for (let frame = 0; frame < FRAMERATE * SECONDS; frame++) {
-    if (!child.stdin.write(picture(encode(frame + 1), frame))) await new Promise((resolve) => child.stdin.once("drain", resolve));
+  for (let frame = 0; frame < framerate * SECONDS; frame++) {
+    if (!child.stdin.write(picture(width, height, encode(frame + 1), frame))) await new Promise((resolve) => child.stdin.once("drain", resolve));
   }
   child.stdin.end();
   await ended;
@@ -49,25 +51,26 @@ async function barcodeFile(ffmpeg) {
 }
 
 /** A grey picture: the code in the upper left half, a bar that moves below it. */
-function picture(blocks, frame) {
-  const pixels = Buffer.alloc(WIDTH * HEIGHT, 90);
-  const square = WIDTH / 16;
+function picture(width, height, blocks, frame) {
+  const pixels = Buffer.alloc(width * height, 90);
+  const square = width / 16;
   blocks.forEach((white, i) => {
     for (let y = 0; y < square; y++) {
-      const from = (Math.floor(i / 8) * square + y) * WIDTH + (i % 8) * square;
+      const from = (Math.floor(i / 8) * square + y) * width + (i % 8) * square;
       pixels.fill(white ? 255 : 0, from, from + square);
     }
   });
-  const bar = (frame * 6) % (WIDTH - 60);
-  for (let y = 220; y < 320; y++) pixels.fill(200, y * WIDTH + bar, y * WIDTH + bar + 60);
+  const barWidth = Math.round(width / 10);
+  const bar = (frame * 6) % (width - barWidth);
+  for (let y = Math.round(height * 0.6); y < height * 0.9; y++) pixels.fill(200, y * width + bar, y * width + bar + barWidth);
   return pixels;
 }
 
-/** Publishes to a channel over WHIP until `close`. */
-export async function publishWhip(origin, channel, name) {
+/** Publishes to a channel over WHIP until `close`, at most for the length of the file. */
+export async function publishWhip(origin, channel, name, picture = PICTURE) {
   const ffmpeg = whipEncoder();
   if (!ffmpeg) return null;
-  const file = await barcodeFile(ffmpeg);
+  const file = await barcodeFile(ffmpeg, picture);
   let output = "";
   const child = spawn(ffmpeg, ["-loglevel", "info", "-re", "-i", file, "-c", "copy", "-bsf:v", "h264_mp4toannexb", "-f", "whip", `${origin}/whip/${channel}?name=${name}`], { stdio: ["ignore", "ignore", "pipe"] });
   child.stderr.on("data", (chunk) => {

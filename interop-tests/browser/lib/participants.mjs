@@ -26,7 +26,7 @@ export const VIEWERS = ["chromium-webrtc", "firefox-webrtc", "chromium-webtransp
 
 /** Starts publishing; `close` ends it. `null` when what it needs is not here. */
 export async function publisher(browsers, kind, gateway, channel, name, options = {}) {
-  if (kind === "ffmpeg-whip") return publishWhip(gateway.origin, channel, name);
+  if (kind === "ffmpeg-whip") return publishWhip(gateway.origin, channel, name, options.join?.picture);
   const [browser, transport] = kind.split("-");
   const page = await openPage(browsers, browser, gateway, channel, options);
   try {
