@@ -30,6 +30,9 @@ fn number(data: &[u8]) -> u32 {
     u32::from_be_bytes(data[data.len() - 4..].try_into().expect("four bytes"))
 }
 
+/// Media in a group of sound.
+const SOUND_GROUP_US: u64 = 100_000;
+
 /// Publishes 30 pictures/s, a keyframe every second, and sound, until dropped. Every picture has its number.
 fn publish(mut publisher: Publisher) -> tokio::task::JoinHandle<()> {
     tokio::spawn(async move {
@@ -69,11 +72,21 @@ async fn watch(viewer: &Client) {
         }
     }
     let mut sounds = Vec::new();
-    for _ in 0..20 {
-        let (mut group, payload) = first_frame(&mut audio).await;
-        sounds.push(number(unwrap(&payload).1));
-        assert!(soon("end", group.read_frame()).await.expect("no error").is_none(), "one packet in a group");
+    let mut began = None;
+    for _ in 0..6 {
+        let (mut group, first) = first_frame(&mut audio).await;
+        let start = unwrap(&first).0;
+        assert!(began.is_none_or(|before| start >= before + SOUND_GROUP_US), "{start} after {began:?}");
+        began = Some(start);
+        let mut frame = Some(first);
+        while let Some(payload) = frame {
+            let (time, data) = unwrap(&payload);
+            assert!((start..start + SOUND_GROUP_US).contains(&time), "{time} in the group of {start}");
+            sounds.push(number(data));
+            frame = soon("frame", group.read_frame()).await.expect("no error").map(|frame| frame.payload);
+        }
     }
+    assert!(sounds.len() > 6, "several packets in a group: {sounds:?}");
     assert!(sounds.is_sorted_by(|a, b| a < b), "{sounds:?}");
 }
 
