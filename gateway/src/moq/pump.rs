@@ -68,8 +68,14 @@ pub(super) async fn run(hub: Handle, mut target: Target, attached: oneshot::Rece
     let mut frames = subscribed.frames;
     let Some((track, kept)) = wait_for_track(&mut frames, &mut target, attached).await else { return };
     let mut track = Ending(Some(track));
-    let mut writer =
-        Writer { hub, target, subscription: subscribed.subscription, group: None, sound_began_us: 0, waiting: false };
+    let mut writer = Writer {
+        hub,
+        target,
+        subscription: subscribed.subscription,
+        group: None,
+        sound_began_us: 0,
+        waiting: false,
+    };
     for frame in &kept {
         if let Some(track) = &track.0
             && writer.write(track, frame).await.is_err()
