@@ -141,9 +141,11 @@ impl Rewriter {
     /// it looks like: frames of one moment that arrive in one moment. Chromium's takes the variation of delay from
     /// the difference between distances of arrival and of timestamps, both next to nothing here, so its delay stays
     /// where it is; it decodes the burst as fast as it can, for all of it is due, and shows what is newest at each
-    /// refresh. True distances would make it play the group from its beginning. The playout-delay extension is not
-    /// used: a minimum of 0 changes how Chromium paces frames for the rest of the call. Seen in Chromium 156: the
-    /// group's keyframe stands for one refresh, and the next picture is the live one.
+    /// refresh. True distances would make it play the group from its beginning. Seen in
+    /// Chromium 156: in seven of eight joins the group's keyframe stands for one refresh, and in some another old
+    /// picture does, before the live one. The playout-delay extension does not help: a minimum of 100 ms, for the whole
+    /// burst or for its keyframe or for its keyframe and its last frame, holds back decoding as well, so that old
+    /// pictures show all the same, later and for longer.
     ///
     /// The frame after the burst has its true distance to the last frame of it, less a few ticks where a running
     /// stream had no room for the burst.
