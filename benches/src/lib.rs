@@ -2,7 +2,8 @@
 //!
 //! - The binary `scenario` runs one of the [`scenarios`] a number of times. `cargo xtask gate` runs it under callgrind and
 //!   compares instructions and allocations with `baseline.csv`.
-//! - The binary `figures` measures time, beside the peers when the feature `peers` is on, and prints a line each.
+//! - The binary `figures` measures time, beside the peers when the feature `peers` is on, and prints a line each; `reports`
+//!   gives the same contenders to criterion.
 
 pub mod figures;
 pub mod scenarios;

@@ -1,24 +1,237 @@
-//! `cargo xtask figures [GROUP]`: measurements beside peers.
+//! `cargo xtask figures [GROUP]`: measurements beside peers, on one core.
 //!
 //! One tab-separated line each on standard output: name, our value, unit, peer, its value, ratio in our favour (above
-//! 1, ours is better; for the peer `limit`, the share of the limit that is reached).
+//! 1, ours is better; for the peer `limit`, the share of the limit that is reached). Without a group they are written to
+//! `docs/figures.md` too, and criterion's reports to `target/criterion`.
 
-use crate::process::{self, Outcome, cargo};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::process::{self, Outcome, cargo, is_installed, output, program, root, run_lines};
 
 pub(crate) fn run(group: Option<&str>) -> Outcome {
-    let mut command = cargo(&[
-        "run",
-        "--release",
-        "--quiet",
-        "--package",
-        "tombolo-benches",
-        "--no-default-features",
-        "--features",
-        "peers",
-        "--bin",
-        "figures",
-        "--",
-    ]);
-    command.args(group);
+    build()?;
+    let libsrtp = libsrtp();
+    let mut lines = Vec::new();
+    let mut figures = on_one_core(&binary("figures"), libsrtp.as_ref());
+    figures.args(group);
+    run_lines(figures, |line| {
+        println!("{line}");
+        lines.push(line.to_owned());
+    })?;
+    if group.is_some() {
+        return Ok(());
+    }
+    let file = root().join("docs/figures.md");
+    let text = page(&machine(), &versions(libsrtp.as_ref()), &lines)?;
+    fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
+    let mut reports = on_one_core(&binary("reports"), libsrtp.as_ref());
+    reports.arg(target().join("criterion"));
+    run_lines(reports, |_| {})?;
+    eprintln!("wrote {} and {}", file.display(), target().join("criterion/report/index.html").display());
+    Ok(())
+}
+
+fn build() -> Outcome {
+    let mut command = cargo(&["build", "--release", "--package", "tombolo-benches", "--no-default-features"]);
+    command.args(["--features", "peers,reports", "--bin", "figures", "--bin", "reports"]);
     process::run(command)
+}
+
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+fn binary(name: &str) -> PathBuf {
+    target().join("release").join(name)
+}
+
+/// The contender that is written in C, compiled with the system's libsrtp; `None`, and told, when that is not there.
+fn libsrtp() -> Option<PathBuf> {
+    let made = target().join("release/libsrtp-turns");
+    let source = root().join("benches/libsrtp/turns.c");
+    let mut compile = Command::new("cc");
+    compile.args(["-O2", "-o"]).arg(&made).arg(source).arg("-lsrtp2");
+    match output(compile) {
+        Ok(_) => Some(made),
+        Err(reason) => {
+            eprintln!("libsrtp does not take part (on Debian: libsrtp2-dev and a C compiler): {reason}");
+            None
+        }
+    }
+}
+
+/// The program, held on the first core, where the system can do that.
+fn on_one_core(binary: &PathBuf, libsrtp: Option<&PathBuf>) -> Command {
+    let mut command = if is_installed("taskset") {
+        let mut command = program("taskset", &["-c", "0"]);
+        command.arg(binary);
+        command
+    } else {
+        Command::new(binary)
+    };
+    command.envs(libsrtp.map(|path| ("TOMBOLO_LIBSRTP", path)));
+    command
+}
+
+/// The CPU and what of it counts for ciphers, and the operating system.
+fn machine() -> String {
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let field = |name: &str| {
+        let mut lines = info.lines().filter_map(|line| line.split_once(':'));
+        lines.find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim().to_owned())
+    };
+    let flags = field("flags").unwrap_or_default();
+    let has = |flag: &&str| flags.split(' ').any(|known| known == *flag);
+    let useful: Vec<_> =
+        ["aes", "pclmulqdq", "vaes", "sha_ni", "avx2", "avx512f"].into_iter().filter(has).collect();
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!(
+        "{} ({}), Linux {}",
+        field("model name").unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
+        useful.join(", "),
+        kernel.trim(),
+    )
+}
+
+/// Ours and those of the peers and of the libraries that do the ciphers' work.
+fn versions(libsrtp: Option<&PathBuf>) -> Vec<String> {
+    let lock = fs::read_to_string(root().join("Cargo.lock")).unwrap_or_default();
+    let names = [
+        "tombolo-srtp",
+        "ring",
+        "aes",
+        "sha1",
+        "rtc-srtp",
+        "rtc-rtp",
+        "rtc-dtls",
+        "webrtc-srtp",
+        "dimpl",
+        "aws-lc-rs",
+    ];
+    let mut versions: Vec<String> =
+        names.into_iter().filter_map(|name| Some(format!("{name} {}", locked(&lock, name)?))).collect();
+    versions.extend(libsrtp.and_then(|path| {
+        let mut ask = Command::new(path);
+        ask.arg("version");
+        output(ask).ok().map(|(told, _)| format!("{}, as the system has it", told.trim()))
+    }));
+    versions.extend(output(program("rustc", &["-V"])).ok().map(|(told, _)| told.trim().to_owned()));
+    versions
+}
+
+/// The latest version of a package in a lock file.
+fn locked(lock: &str, name: &str) -> Option<String> {
+    let packages = lock.split("[[package]]");
+    let field = |package: &str, key: &str| {
+        let line =
+            package.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(" = ")).unwrap_or_default();
+        line.trim_matches('"').to_owned()
+    };
+    packages.filter(|package| field(package, "name") == name).map(|package| field(package, "version")).last()
+}
+
+/// One figure beside all that it was measured beside.
+#[derive(Default)]
+struct Row {
+    ours: String,
+    unit: String,
+    /// Value and share.
+    limit: Option<(String, String)>,
+    /// Name, value, ratio.
+    peers: Vec<(String, String, f64)>,
+}
+
+/// The page: what was measured where, and a table.
+fn page(machine: &str, versions: &[String], lines: &[String]) -> Result<String, String> {
+    let mut names: Vec<&str> = Vec::new();
+    let mut rows: BTreeMap<&str, Row> = BTreeMap::new();
+    for line in lines {
+        let cells: Vec<&str> = line.split('\t').collect();
+        let [name, ours, unit, peer, theirs, ratio] = cells[..] else {
+            return Err(format!("not a figure: {line}"));
+        };
+        if !rows.contains_key(name) {
+            names.push(name);
+        }
+        let row = rows.entry(name).or_default();
+        (row.ours, row.unit) = (ours.to_owned(), unit.to_owned());
+        if peer == "limit" {
+            row.limit = Some((theirs.to_owned(), ratio.to_owned()));
+        } else {
+            let ratio = ratio.parse().map_err(|_| format!("not a ratio: {line}"))?;
+            row.peers.push((peer.to_owned(), theirs.to_owned(), ratio));
+        }
+    }
+    let mut out = format!(
+        "# Figures\n\nMade by `cargo xtask figures`; not to be edited. All contenders of a row take turns on one core, and each \
+         value is the lower quartile of its turns. Compare within a row: a busy machine is slower in all of it.\n\n\
+         - Machine: {machine}\n- Versions: {}\n\n\
+         The limit is the bare cipher, or a copy of the bytes; the share is how much of it is reached, above 100 % where work \
+         overlaps that the limit does in turn. A ratio above 1 is in our favour. Lengths are 1200 bytes where none is named; \
+         `-batch` is a packet of eight that are protected together.\n\n\
+         | figure | ours | limit (share) | best peer | ratio to it | others |\n|---|---|---|---|---|---|\n",
+        versions.join(", "),
+    );
+    for (name, row) in names.iter().filter_map(|name| Some((name, rows.get(name)?))) {
+        let limit = row.limit.as_ref().map_or_else(
+            || "–".to_owned(),
+            |(value, share)| {
+                let percent = share.parse::<f64>().unwrap_or_default() * 100.0;
+                format!("{value} ({percent:.0} %)")
+            },
+        );
+        let mut peers: Vec<_> = row.peers.iter().collect();
+        peers.sort_by(|one, other| one.2.total_cmp(&other.2));
+        let (best, ratio) = peers.first().map_or_else(
+            || ("–".to_owned(), "–".to_owned()),
+            |(peer, value, ratio)| (format!("{peer} {value}"), format!("{ratio:.2}")),
+        );
+        let others: Vec<_> = peers.iter().skip(1).map(|(peer, value, _)| format!("{peer} {value}")).collect();
+        out += &format!(
+            "| {name} | {} {} | {limit} | {best} | {ratio} | {} |\n",
+            row.ours,
+            row.unit,
+            others.join(", ")
+        );
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_names_the_best_peer_and_the_share_of_the_limit() {
+        let lines = [
+            "seal\t200.0\tns\tlimit\t180.0\t0.90",
+            "seal\t200.0\tns\tslow\t400.0\t2.00",
+            "seal\t200.0\tns\tquick\t210.0\t1.05",
+            "shake\t10.0\thands/s\tnobody\t5.0\t2.00",
+        ];
+        let page = page("a machine", &["x 1".to_owned()], &lines.map(str::to_owned)).unwrap();
+        assert!(
+            page.contains("| seal | 200.0 ns | 180.0 (90 %) | quick 210.0 | 1.05 | slow 400.0 |"),
+            "{page}"
+        );
+        assert!(page.contains("| shake | 10.0 hands/s | – | nobody 5.0 | 2.00 |  |"), "{page}");
+        assert!(page.contains("a machine") && page.contains("x 1"));
+    }
+
+    #[test]
+    fn what_is_no_figure_is_told() {
+        for line in ["seal\t1", "seal\t200.0\tns\tpeer\t180.0\tmuch"] {
+            assert!(page("", &[], &[line.to_owned()]).is_err());
+        }
+    }
+
+    #[test]
+    fn versions_are_read_from_the_lock_file() {
+        let lock = "[[package]]\nname = \"aes\"\nversion = \"0.8.4\"\n\n[[package]]\nname = \"aes\"\nversion = \"0.9.1\"\n";
+        assert_eq!(locked(lock, "aes"), Some("0.9.1".to_owned()));
+        assert_eq!(locked(lock, "ring"), None);
+    }
 }

@@ -28,10 +28,11 @@ pub(crate) fn run(update: bool) -> Outcome {
         return Err("valgrind is not installed".to_owned());
     }
     run_program(cargo(&["build", "--release", "--package", "tombolo-benches", "--bin", "scenario"]))?;
-    let (listed, _) = output(program(&scenario()?, &["--list"]))?;
+    let scenario = Scenario::of("release")?;
+    let (listed, _) = output(program(&scenario.path, &["--list"]))?;
     let mut measured = BTreeMap::new();
     for name in listed.split_whitespace() {
-        measured.insert(name.to_owned(), measure(name)?);
+        measured.insert(name.to_owned(), scenario.measure(name)?);
     }
     let file = root().join("benches/baseline.csv");
     if update {
@@ -41,40 +42,53 @@ pub(crate) fn run(update: bool) -> Outcome {
     compare(&from_csv(&baseline)?, &measured)
 }
 
-fn scenario() -> Result<String, String> {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    target
-        .join("release/scenario")
-        .into_os_string()
-        .into_string()
-        .map_err(|_| "the path is no UTF-8".to_owned())
+/// The program that runs the scenarios.
+struct Scenario {
+    path: String,
+    /// Percent of work that it is to do in vain, to see whether that is noticed.
+    slower: u64,
 }
 
-fn measure(name: &str) -> Result<Cost, String> {
-    let per_iteration = |few: u64, many: u64| (many as f64 - few as f64) / (MANY - FEW) as f64;
-    let (few, many) = (instructions(name, FEW)?, instructions(name, MANY)?);
-    let cost = Cost {
-        instructions: per_iteration(few, many),
-        allocations: per_iteration(allocations(name, FEW)?, allocations(name, MANY)?),
-    };
-    eprintln!("{name}: {:.1} instructions, {:.3} allocations", cost.instructions, cost.allocations);
-    Ok(cost)
-}
+impl Scenario {
+    /// As it was built with a profile.
+    fn of(profile: &str) -> Result<Self, String> {
+        let target =
+            std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+        let path = target.join(profile).join("scenario").into_os_string().into_string();
+        Ok(Self { path: path.map_err(|_| "the path is no UTF-8".to_owned())?, slower: 0 })
+    }
 
-fn instructions(name: &str, iterations: u64) -> Result<u64, String> {
-    let scenario = scenario()?;
-    let tool =
-        ["--tool=callgrind", "--callgrind-out-file=/dev/null", &scenario, name, &iterations.to_string()];
-    let (_, told) = output(program("valgrind", &tool))?;
-    let counted = told.lines().find_map(|line| line.split_once("Collected : ")?.1.trim().parse().ok());
-    counted.ok_or_else(|| format!("callgrind counted nothing for {name}:\n{told}"))
-}
+    fn measure(&self, name: &str) -> Result<Cost, String> {
+        let per_iteration = |few: u64, many: u64| (many as f64 - few as f64) / (MANY - FEW) as f64;
+        let (few, many) = (self.instructions(name, FEW)?, self.instructions(name, MANY)?);
+        let cost = Cost {
+            instructions: per_iteration(few, many),
+            allocations: per_iteration(self.allocations(name, FEW)?, self.allocations(name, MANY)?),
+        };
+        eprintln!("{name}: {:.1} instructions, {:.3} allocations", cost.instructions, cost.allocations);
+        Ok(cost)
+    }
 
-/// The scenario prints `allocations N`.
-fn allocations(name: &str, iterations: u64) -> Result<u64, String> {
-    let (told, _) = output(program(&scenario()?, &[name, &iterations.to_string()]))?;
-    let counted = told.lines().find_map(|line| line.strip_prefix("allocations")?.trim().parse().ok());
-    counted.ok_or_else(|| format!("{name} counted no allocations"))
+    fn instructions(&self, name: &str, iterations: u64) -> Result<u64, String> {
+        let iterations = iterations.to_string();
+        let tool = ["--tool=callgrind", "--callgrind-out-file=/dev/null", &self.path, name, &iterations];
+        let (_, told) = self.run("valgrind", &tool)?;
+        let counted = told.lines().find_map(|line| line.split_once("Collected : ")?.1.trim().parse().ok());
+        counted.ok_or_else(|| format!("callgrind counted nothing for {name}:\n{told}"))
+    }
+
+    /// The scenario prints `allocations N`.
+    fn allocations(&self, name: &str, iterations: u64) -> Result<u64, String> {
+        let (told, _) = self.run(&self.path, &[name, &iterations.to_string()])?;
+        let counted = told.lines().find_map(|line| line.strip_prefix("allocations")?.trim().parse().ok());
+        counted.ok_or_else(|| format!("{name} counted no allocations"))
+    }
+
+    fn run(&self, name: &str, args: &[&str]) -> Result<(String, String), String> {
+        let mut command = program(name, args);
+        command.env("TOMBOLO_SLOWER", self.slower.to_string());
+        output(command)
+    }
 }
 
 fn to_csv(costs: &BTreeMap<String, Cost>) -> String {
@@ -150,6 +164,29 @@ mod tests {
         assert!(compare(&costs(1000.0, 0.0), &costs(500.0, 0.01)).is_err());
         assert!(compare(&costs(1000.0, 0.0), &BTreeMap::new()).is_err());
         assert!(compare(&BTreeMap::new(), &costs(1.0, 0.0)).is_err());
+    }
+
+    /// A scenario that does 3 % more than before does not pass, and one that has stayed as it was does.
+    #[test]
+    fn a_deliberate_slowdown_fails() {
+        if !is_installed("valgrind") {
+            println!("skipped: the gate of a slowdown: valgrind is not installed");
+            return;
+        }
+        let build = ["build", "--package", "tombolo-benches", "--no-default-features", "--bin", "scenario"];
+        run_program(cargo(&build)).unwrap();
+        let mut scenario = Scenario::of("debug").unwrap();
+        let name = "opus-packetize-frame";
+        let mut measure = |slower| {
+            scenario.slower = slower;
+            BTreeMap::from([(name.to_owned(), scenario.measure(name).unwrap())])
+        };
+        let baseline = measure(0);
+        assert!(compare(&baseline, &measure(0)).is_ok());
+        assert!(compare(&baseline, &measure(3)).is_err());
+        // It allocates once a frame: that is seen apart from the instructions.
+        let slower = measure(3)[name];
+        assert_eq!(verdict(baseline[name], Cost { instructions: 0.0, ..slower }), "FAIL: more allocations");
     }
 
     #[test]

@@ -8,10 +8,10 @@ use tombolo_crypto::{CryptoProvider, HashAlgorithm};
 use tombolo_dtls::{Certificate, Config, Connection, Event, Fingerprint, Role};
 use tombolo_net::{FiveTuple, Seed};
 
-use super::{Contest, Figure, Work};
+use super::{Contender, Contest, Unit};
 
-pub(super) fn figures() -> Vec<Figure> {
-    Contest { name: "dtls-handshakes", ours: ours(), others: peers::all() }.rate("handshakes/s")
+pub(super) fn contests() -> Vec<Contest> {
+    vec![Contest::new("dtls-handshakes", Unit::Rate("handshakes/s"), ours()).beside(peers::all())]
 }
 
 fn address(port: u16) -> SocketAddr {
@@ -35,12 +35,12 @@ impl Side {
     }
 }
 
-fn ours() -> Work {
+fn ours() -> Contender {
     let (client_side, server_side) = (Side::new(1), Side::new(2));
     let path = FiveTuple::udp(address(1), address(2));
     let mut number = 0;
     let mut buf = Vec::with_capacity(2048);
-    Box::new(move || {
+    Contender::new(move || {
         let now = Instant::now();
         number += 2;
         let connect = |side: &Side, peer: &Side, role, seed| {
@@ -73,10 +73,10 @@ fn ours() -> Work {
 
 #[cfg(not(feature = "peers"))]
 mod peers {
-    use crate::figures::Work;
+    use crate::figures::Contender;
 
     /// Nobody.
-    pub(super) fn all() -> Vec<(&'static str, Work)> {
+    pub(super) fn all() -> Vec<(&'static str, Contender)> {
         Vec::new()
     }
 }
@@ -92,13 +92,13 @@ mod peers {
     use rtc_shared::TransportProtocol;
 
     use super::address;
-    use crate::figures::Work;
+    use crate::figures::Contender;
 
-    pub(super) fn all() -> Vec<(&'static str, Work)> {
+    pub(super) fn all() -> Vec<(&'static str, Contender)> {
         vec![("dimpl", dimpl()), ("rtc-dtls", rtc())]
     }
 
-    fn dimpl() -> Work {
+    fn dimpl() -> Contender {
         use dimpl::{Config, Dtls, NamedGroup, Output, certificate};
 
         let config = Config::builder().use_server_cookie(false).kx_groups(&[NamedGroup::X25519]).build();
@@ -106,7 +106,7 @@ mod peers {
         let certificates =
             [(); 2].map(|()| certificate::generate_self_signed_certificate().expect("a certificate"));
         let mut buf = vec![0; 4096];
-        Box::new(move || {
+        Contender::new(move || {
             let now = Instant::now();
             let mut ends = [0, 1].map(|end| {
                 let mut dtls = Dtls::new_12(Arc::clone(&config), certificates[end].clone(), now);
@@ -151,9 +151,9 @@ mod peers {
         Arc::new(config.expect("a good configuration"))
     }
 
-    fn rtc() -> Work {
+    fn rtc() -> Contender {
         let (client_config, server_config) = (rtc_config(true), rtc_config(false));
-        Box::new(move || {
+        Contender::new(move || {
             let now = Instant::now();
             let mut client = Endpoint::new(address(1), TransportProtocol::UDP, None);
             let mut server =

@@ -1,20 +1,21 @@
 //! Time, beside peers and limits.
 //!
-//! All contenders of a figure run in turns in one process, so that a busy machine is busy for all of them; each one's
-//! value is the lower quartile of its turns, which a busy machine disturbs least.
+//! All contenders of a figure run in turns, so that a busy machine is busy for all of them; each one's value is the lower
+//! quartile of its turns, which a busy machine disturbs least.
 
+mod contender;
 mod dtls;
+mod frames;
 mod rtp;
 mod srtp;
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// What does one operation.
-pub type Work = Box<dyn FnMut()>;
+pub use contender::Contender;
 
 /// The groups that there are.
-pub const GROUPS: [&str; 3] = ["srtp", "rtp", "dtls"];
+pub const GROUPS: [&str; 4] = ["srtp", "rtp", "frames", "dtls"];
 
 /// How many turns each contender gets.
 const TURNS: usize = 201;
@@ -24,7 +25,7 @@ const TURN: Duration = Duration::from_millis(1);
 /// One line: ours beside one peer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Figure {
-    name: &'static str,
+    name: String,
     ours: f64,
     unit: &'static str,
     peer: &'static str,
@@ -41,66 +42,84 @@ impl fmt::Display for Figure {
     }
 }
 
-/// Measures a group; `None` when there is no such group.
+/// What the figures of a group are measured from; `None` when there is no such group.
 #[must_use]
-pub fn run(group: &str) -> Option<Vec<Figure>> {
+pub fn contests(group: &str) -> Option<Vec<Contest>> {
     match group {
-        "srtp" => Some(srtp::figures()),
-        "rtp" => Some(rtp::figures()),
-        "dtls" => Some(dtls::figures()),
+        "srtp" => Some(srtp::contests()),
+        "rtp" => Some(rtp::contests()),
+        "frames" => Some(frames::contests()),
+        "dtls" => Some(dtls::contests()),
         _ => None,
     }
 }
 
+/// What one operation's time is told as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unit {
+    /// Nanoseconds an operation: less is better.
+    Nanoseconds,
+    /// Operations a second: more is better.
+    Rate(&'static str),
+}
+
 /// What one figure is measured from.
-struct Contest {
-    name: &'static str,
-    ours: Work,
-    /// Each with its name; `limit` is what cannot be beaten.
-    others: Vec<(&'static str, Work)>,
+pub struct Contest {
+    name: String,
+    unit: Unit,
+    /// Ours, and then each other with its name; `limit` is what cannot be beaten.
+    contenders: Vec<(&'static str, Contender)>,
 }
 
 impl Contest {
-    /// Nanoseconds an operation: less is better.
-    fn nanoseconds(self) -> Vec<Figure> {
-        self.measure("ns", |nanos| nanos, |ours, theirs| theirs / ours)
+    fn new(name: impl Into<String>, unit: Unit, ours: Contender) -> Self {
+        Self { name: name.into(), unit, contenders: vec![("tombolo", ours)] }
     }
 
-    /// Operations a second: more is better.
-    fn rate(self, unit: &'static str) -> Vec<Figure> {
-        self.measure(unit, |nanos| 1e9 / nanos, |ours, theirs| ours / theirs)
+    fn beside(mut self, others: impl IntoIterator<Item = (&'static str, Contender)>) -> Self {
+        self.contenders.extend(others);
+        self
     }
 
-    fn measure(
-        mut self,
-        unit: &'static str,
-        value: fn(f64) -> f64,
-        ratio: fn(f64, f64) -> f64,
-    ) -> Vec<Figure> {
-        let names: Vec<_> = self.others.iter().map(|(name, _)| *name).collect();
-        let mut all = vec![&mut self.ours];
-        all.extend(self.others.iter_mut().map(|(_, work)| work));
-        let values: Vec<_> = quartiles(&mut all).into_iter().map(value).collect();
-        let ours = values[0];
-        let figure = |(peer, &theirs)| Figure {
-            name: self.name,
-            ours,
-            unit,
-            peer,
-            theirs,
-            ratio: ratio(ours, theirs),
+    /// The name of the figure.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Who takes part: Tombolo first.
+    pub fn contenders(&mut self) -> impl Iterator<Item = (&'static str, &mut Contender)> {
+        self.contenders.iter_mut().map(|(name, contender)| (*name, contender))
+    }
+
+    /// Measures all of them; a line for each other than ours.
+    #[must_use]
+    pub fn measure(mut self) -> Vec<Figure> {
+        let value = |nanos: f64| match self.unit {
+            Unit::Nanoseconds => nanos,
+            Unit::Rate(_) => 1e9 / nanos,
         };
-        names.into_iter().zip(&values[1..]).map(figure).collect()
+        let values: Vec<f64> = quartiles(&mut self.contenders).into_iter().map(value).collect();
+        let ours = values[0];
+        let others = self.contenders.iter().zip(&values).skip(1);
+        let figure = |(&(peer, _), &theirs): (&(&'static str, _), &f64)| {
+            let (unit, ratio) = match self.unit {
+                Unit::Nanoseconds => ("ns", theirs / ours),
+                Unit::Rate(unit) => (unit, ours / theirs),
+            };
+            Figure { name: self.name.clone(), ours, unit, peer, theirs, ratio }
+        };
+        others.map(figure).collect()
     }
 }
 
 /// The lower quartile of nanoseconds an operation, of each.
-fn quartiles(contenders: &mut [&mut Work]) -> Vec<f64> {
-    let batches: Vec<u64> = contenders.iter_mut().map(|work| batch(work)).collect();
+fn quartiles(contenders: &mut [(&'static str, Contender)]) -> Vec<f64> {
+    let batches: Vec<u64> = contenders.iter_mut().map(|(_, contender)| batch(contender)).collect();
     let mut turns = vec![Vec::with_capacity(TURNS); contenders.len()];
     for _ in 0..TURNS {
-        for ((work, &batch), turns) in contenders.iter_mut().zip(&batches).zip(&mut turns) {
-            turns.push(time(work, batch).as_nanos() as f64 / batch as f64);
+        for (((_, contender), &batch), turns) in contenders.iter_mut().zip(&batches).zip(&mut turns) {
+            turns.push(contender.time(batch).as_nanos() as f64 / batch as f64);
         }
     }
     turns
@@ -112,17 +131,11 @@ fn quartiles(contenders: &mut [&mut Work]) -> Vec<f64> {
         .collect()
 }
 
-fn time(work: &mut Work, operations: u64) -> Duration {
-    let start = Instant::now();
-    (0..operations).for_each(|_| work());
-    start.elapsed()
-}
-
 /// How many operations fill a turn; warms up on the way.
-fn batch(work: &mut Work) -> u64 {
+fn batch(contender: &mut Contender) -> u64 {
     let mut operations = 1;
     loop {
-        let took = time(work, operations);
+        let took = contender.time(operations);
         if took * 2 >= TURN {
             return operations;
         }
@@ -136,16 +149,29 @@ mod tests {
 
     #[test]
     fn a_line_has_six_cells_and_better_is_above_one() {
-        let sleep = |micros| -> Work { Box::new(move || std::thread::sleep(Duration::from_micros(micros))) };
-        let contest = || Contest { name: "rest", ours: sleep(100), others: vec![("peer", sleep(1000))] };
-        for figures in [contest().nanoseconds(), contest().rate("naps/s")] {
+        let sleep = |micros| Contender::new(move || std::thread::sleep(Duration::from_micros(micros)));
+        for unit in [Unit::Nanoseconds, Unit::Rate("naps/s")] {
+            let figures = Contest::new("rest", unit, sleep(100)).beside([("peer", sleep(1000))]).measure();
             assert!(figures[0].ratio > 2.0, "{figures:?}");
             assert_eq!(figures[0].to_string().split('\t').count(), 6);
         }
     }
 
+    /// Every contender of every figure can do its work: what it does asserts that it was done.
+    #[test]
+    fn every_contender_runs() {
+        for group in GROUPS {
+            for mut contest in contests(group).expect("a group") {
+                let name = contest.name().to_owned();
+                for (who, contender) in contest.contenders() {
+                    assert!(contender.time(3) > Duration::ZERO, "{name}: {who}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn unknown_groups_are_none() {
-        assert_eq!(run("nothing"), None);
+        assert!(contests("nothing").is_none());
     }
 }

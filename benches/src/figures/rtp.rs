@@ -1,27 +1,32 @@
 //! Reading an RTP packet of 1200 bytes with three header extensions, one of which is looked at; and writing one.
 
-use super::{Contest, Figure};
+use super::{Contender, Contest, Unit};
 use crate::scenarios;
 
-pub(super) fn figures() -> Vec<Figure> {
-    let contest = |name, others| {
+pub(super) fn contests() -> Vec<Contest> {
+    let contest = |name: &str| {
         let ours = scenarios::find(name).expect("a scenario").prepare();
-        Contest { name, ours, others }.nanoseconds()
+        Contest::new(name, Unit::Nanoseconds, Contender::of(ours, 1))
     };
-    [contest("rtp-parse-extensions", peers::parse()), contest("rtp-rewrite", peers::rewrite())].concat()
+    // Who writes a packet copies it at least.
+    let limit = Contender::memcpy(scenarios::browser_packet().len());
+    vec![
+        contest("rtp-parse-extensions").beside(peers::parse()),
+        contest("rtp-rewrite").beside([("limit", limit)]).beside(peers::rewrite()),
+    ]
 }
 
 #[cfg(not(feature = "peers"))]
 mod peers {
-    use crate::figures::Work;
+    use crate::figures::Contender;
 
     /// Nobody.
-    pub(super) fn parse() -> Vec<(&'static str, Work)> {
+    pub(super) fn parse() -> Vec<(&'static str, Contender)> {
         Vec::new()
     }
 
     /// Nobody.
-    pub(super) fn rewrite() -> Vec<(&'static str, Work)> {
+    pub(super) fn rewrite() -> Vec<(&'static str, Contender)> {
         Vec::new()
     }
 }
@@ -35,14 +40,14 @@ mod peers {
     use rtc_rtp::packet::Packet;
     use rtc_shared::marshal::{Marshal, Unmarshal};
 
-    use crate::figures::Work;
+    use crate::figures::Contender;
     use crate::scenarios::browser_packet;
 
-    pub(super) fn parse() -> Vec<(&'static str, Work)> {
+    pub(super) fn parse() -> Vec<(&'static str, Contender)> {
         let data = Bytes::from(browser_packet());
         vec![(
             "rtc-rtp",
-            Box::new(move || {
+            Contender::new(move || {
                 let packet = Packet::unmarshal(&mut data.clone()).expect("a good packet");
                 assert!(packet.header.get_extension(3).is_some() && packet.header.get_extension(4).is_some());
                 black_box(packet);
@@ -51,13 +56,13 @@ mod peers {
     }
 
     /// Read, change the header, write.
-    pub(super) fn rewrite() -> Vec<(&'static str, Work)> {
+    pub(super) fn rewrite() -> Vec<(&'static str, Contender)> {
         let data = Bytes::from(browser_packet());
         let mut out = vec![0; 1500];
         let mut seq = 0u16;
         vec![(
             "rtc-rtp",
-            Box::new(move || {
+            Contender::new(move || {
                 let mut packet = Packet::unmarshal(&mut data.clone()).expect("a good packet");
                 seq = seq.wrapping_add(1);
                 let Header { marker, timestamp, .. } = packet.header;

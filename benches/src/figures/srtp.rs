@@ -1,4 +1,4 @@
-//! SRTP of 1200-byte packets, beside peers and beside the ciphers alone.
+//! SRTP of packets of sound and of pictures, each profile, beside peers and beside the ciphers alone.
 
 use std::hint::black_box;
 use std::rc::Rc;
@@ -6,69 +6,87 @@ use std::rc::Rc;
 use tombolo_crypto::{AeadAlgorithm, CryptoProvider};
 use tombolo_srtp::Profile;
 
-use super::{Contest, Figure, Work};
-use crate::scenarios;
+use super::{Contender, Contest, Unit};
+use crate::scenarios::{self, FAN_OUT, LONG, SHORT};
 
-/// Bytes of the RTP packet.
-const LEN: usize = 1200;
 const HEADER: usize = 12;
 /// Packets that are protected in advance; after them a receiver starts anew.
 const POOL: usize = 2048;
 
-pub(super) fn figures() -> Vec<Figure> {
-    let contests = [
-        ("srtp-gcm-protect", Profile::AeadAes128Gcm, true),
-        ("srtp-gcm-unprotect", Profile::AeadAes128Gcm, false),
-        ("srtp-cm-protect", Profile::Aes128CmHmacSha1_80, true),
-        ("srtp-cm-unprotect", Profile::Aes128CmHmacSha1_80, false),
-    ];
-    let figures = contests.into_iter().map(|(name, profile, protect)| {
-        let ours = scenarios::find(name).expect("a scenario").prepare();
-        let mut others = vec![("limit", limit(profile, protect))];
-        others.extend(peers::all(profile, protect));
-        Contest { name, ours, others }.nanoseconds()
-    });
-    figures.flatten().collect()
+const PROFILES: [(&str, Profile); 4] = [
+    ("gcm", Profile::AeadAes128Gcm),
+    ("gcm256", Profile::AeadAes256Gcm),
+    ("cm", Profile::Aes128CmHmacSha1_80),
+    ("cm32", Profile::Aes128CmHmacSha1_32),
+];
+
+/// What is done to a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Protect,
+    Unprotect,
+    /// Protection of one packet for many receivers, a packet each.
+    Batch,
 }
 
-/// The ciphers on the same bytes, without a protocol around them.
-fn limit(profile: Profile, protect: bool) -> Work {
+pub(super) fn contests() -> Vec<Contest> {
+    let ways = [("protect", Way::Protect), ("unprotect", Way::Unprotect), ("batch", Way::Batch)];
+    let lengths = [(LONG, ""), (SHORT, "-160")];
+    let all = lengths.iter().flat_map(|length| PROFILES.map(|profile| (*length, profile)));
+    all.flat_map(|(length, profile)| ways.map(|way| contest(length, profile, way))).collect()
+}
+
+fn contest(
+    (len, suffix): (usize, &str),
+    (name, profile): (&'static str, Profile),
+    (verb, way): (&str, Way),
+) -> Contest {
+    let figure = format!("srtp-{name}-{verb}{suffix}");
+    let operations = if way == Way::Batch { FAN_OUT as u64 } else { 1 };
+    let ours = scenarios::find(&figure).expect("a scenario").prepare();
+    Contest::new(figure, Unit::Nanoseconds, Contender::of(ours, operations))
+        .beside([("limit", Contender::new(limit(profile, way, len)))])
+        .beside(peers::all(name, profile, way, len))
+}
+
+/// The ciphers on the same bytes, one after the other, without a protocol around them.
+fn limit(profile: Profile, way: Way, len: usize) -> Box<dyn FnMut()> {
     let provider = CryptoProvider::default();
-    let mut buf = vec![7; LEN + 16];
-    match profile {
-        Profile::AeadAes128Gcm => {
-            let key = (provider.aead)(AeadAlgorithm::Aes128Gcm, &[1; 16]).expect("a key of 16 bytes");
-            if protect {
-                return Box::new(move || {
-                    let (header, payload) = buf[..LEN].split_at_mut(HEADER);
-                    black_box(key.seal_in_place(&[3; 12], header, payload));
-                });
-            }
-            let tag = {
-                let (header, payload) = buf[..LEN].split_at_mut(HEADER);
-                key.seal_in_place(&[3; 12], header, payload)
-            };
-            buf[LEN..].copy_from_slice(&tag);
-            let mut packets = arrivals(&buf);
-            Box::new(move || {
+    let mut buf = vec![7; len + 16];
+    let aead = match profile {
+        Profile::AeadAes128Gcm => Some(AeadAlgorithm::Aes128Gcm),
+        Profile::AeadAes256Gcm => Some(AeadAlgorithm::Aes256Gcm),
+        _ => None,
+    };
+    let Some(aead) = aead else {
+        let key = (provider.aes_cm_hmac_sha1)(&[1; 16], &[2; 20]).expect("a key of 16 bytes");
+        let mut packets = (way == Way::Unprotect).then(|| arrivals(&buf));
+        return Box::new(move || {
+            if let Some(packets) = &mut packets {
                 buf.copy_from_slice(&packets());
-                let (header, payload) = buf.split_at_mut(HEADER);
-                assert!(key.open_in_place(&[3; 12], header, payload).is_ok());
-            })
-        }
-        _ => {
-            let ctr = (provider.aes_ctr)(&[1; 16]).expect("a key of 16 bytes");
-            let mac = (provider.hmac_sha1)(&[2; 20]);
-            let mut packets = (!protect).then(|| arrivals(&buf));
-            Box::new(move || {
-                if let Some(packets) = &mut packets {
-                    buf.copy_from_slice(&packets());
-                }
-                ctr.apply_keystream(&[3; 16], &mut buf[HEADER..LEN]);
-                black_box(mac.sign(&[&buf[..LEN], &[0; 4]]));
-            })
-        }
+            }
+            key.apply_keystream(&[3; 14], &mut buf[HEADER..len]);
+            black_box(key.sign(&[&buf[..len], &[0; 4]]));
+        });
+    };
+    let key = (provider.aead)(aead, &vec![1; aead.key_len()]).expect("a key of its length");
+    if way != Way::Unprotect {
+        return Box::new(move || {
+            let (header, payload) = buf[..len].split_at_mut(HEADER);
+            black_box(key.seal_in_place(&[3; 12], header, payload));
+        });
     }
+    let tag = {
+        let (header, payload) = buf[..len].split_at_mut(HEADER);
+        key.seal_in_place(&[3; 12], header, payload)
+    };
+    buf[len..].copy_from_slice(&tag);
+    let mut packets = arrivals(&buf);
+    Box::new(move || {
+        buf.copy_from_slice(&packets());
+        let (header, payload) = buf.split_at_mut(HEADER);
+        assert!(key.open_in_place(&[3; 12], header, payload).is_ok());
+    })
 }
 
 /// Copies of a packet in as much memory as the contenders' packets take, in turn.
@@ -83,33 +101,39 @@ fn arrivals(packet: &[u8]) -> impl FnMut() -> Rc<[u8]> + use<> {
 
 #[cfg(not(feature = "peers"))]
 mod peers {
-    use super::{Profile, Work};
+    use super::{Contender, Profile, Way};
 
     /// Nobody.
-    pub(super) fn all(_profile: Profile, _protect: bool) -> Vec<(&'static str, Work)> {
+    pub(super) fn all(_: &str, _: Profile, _: Way, _: usize) -> Vec<(&'static str, Contender)> {
         Vec::new()
     }
 }
 
 #[cfg(feature = "peers")]
 mod peers {
-    use super::{LEN, POOL, Profile, Work, black_box};
+    use super::{Contender, POOL, Profile, Way, black_box};
 
-    const KEY: [u8; 16] = [1; 16];
+    const KEY: [u8; 32] = [1; 32];
     const SALT: [u8; 14] = [2; 14];
     /// As wide as ours.
     const WINDOW: usize = 1024;
 
-    pub(super) fn all(profile: Profile, protect: bool) -> Vec<(&'static str, Work)> {
-        if protect {
-            vec![("rtc-srtp", rtc::protect(profile)), ("webrtc-srtp", webrtc::protect(profile))]
+    pub(super) fn all(name: &str, profile: Profile, way: Way, len: usize) -> Vec<(&'static str, Contender)> {
+        let (rtc, webrtc) = if way == Way::Unprotect {
+            (rtc::unprotect(profile, len), webrtc::unprotect(profile, len))
         } else {
-            vec![("rtc-srtp", rtc::unprotect(profile)), ("webrtc-srtp", webrtc::unprotect(profile))]
-        }
+            (rtc::protect(profile, len), webrtc::protect(profile, len))
+        };
+        let verb = if way == Way::Unprotect { "unprotect" } else { "protect" };
+        let libsrtp = std::env::var_os("TOMBOLO_LIBSRTP")
+            .and_then(|path| Contender::program(&path, &[name, &len.to_string(), verb]));
+        let mut all = vec![("rtc-srtp", rtc), ("webrtc-srtp", webrtc)];
+        all.extend(libsrtp.map(|contender| ("libsrtp", contender)));
+        all
     }
 
-    fn packet() -> Vec<u8> {
-        let mut packet = vec![7; LEN];
+    fn packet(len: usize) -> Vec<u8> {
+        let mut packet = vec![7; len];
         put_header(&mut packet, 0);
         packet
     }
@@ -126,32 +150,34 @@ mod peers {
                 use $krate::option::srtp_replay_protection;
                 use $krate::protection_profile::ProtectionProfile;
 
-                use super::{KEY, POOL, Profile, SALT, WINDOW, Work, black_box, packet, put_header};
+                use super::{Contender, KEY, POOL, Profile, SALT, WINDOW, black_box, packet, put_header};
 
                 fn context(profile: Profile) -> Context {
-                    let ($key, $salt) = (&KEY, &SALT[..profile.salt_len()]);
+                    let ($key, $salt) = (&KEY[..profile.key_len()], &SALT[..profile.salt_len()]);
                     let $profile = match profile {
                         Profile::AeadAes128Gcm => ProtectionProfile::AeadAes128Gcm,
+                        Profile::AeadAes256Gcm => ProtectionProfile::AeadAes256Gcm,
+                        Profile::Aes128CmHmacSha1_32 => ProtectionProfile::Aes128CmHmacSha1_32,
                         _ => ProtectionProfile::Aes128CmHmacSha1_80,
                     };
                     let $options = Some(srtp_replay_protection(WINDOW));
                     $new.expect("lengths of the profile")
                 }
 
-                pub(super) fn protect(profile: Profile) -> Work {
+                pub(super) fn protect(profile: Profile, len: usize) -> Contender {
                     let mut context = context(profile);
-                    let mut packet = packet();
+                    let mut packet = packet(len);
                     let mut seq = 0u16;
-                    Box::new(move || {
+                    Contender::new(move || {
                         put_header(&mut packet, seq);
                         seq = seq.wrapping_add(1);
                         black_box(context.encrypt_rtp(&packet).expect("a good packet"));
                     })
                 }
 
-                pub(super) fn unprotect(profile: Profile) -> Work {
+                pub(super) fn unprotect(profile: Profile, len: usize) -> Contender {
                     let mut sender = context(profile);
-                    let mut packet = packet();
+                    let mut packet = packet(len);
                     let pool: Vec<Vec<u8>> = (0..POOL)
                         .map(|seq| {
                             put_header(&mut packet, seq as u16);
@@ -159,13 +185,36 @@ mod peers {
                         })
                         .collect();
                     let (mut receiver, mut next) = (context(profile), 0);
-                    Box::new(move || {
+                    Contender::new(move || {
                         if next == POOL {
                             (receiver, next) = (context(profile), 0);
                         }
                         black_box(receiver.decrypt_rtp(&pool[next]).expect("a good packet"));
                         next += 1;
                     })
+                }
+
+                /// They understand ours and we theirs, with every profile.
+                #[test]
+                fn it_agrees() {
+                    use tombolo_srtp::{Config, InboundContext, MAX_OVERHEAD, MasterKey, OutboundContext};
+
+                    let provider = tombolo_crypto::CryptoProvider::default();
+                    for profile in Profile::ALL {
+                        let (key, salt) = (&KEY[..profile.key_len()], &SALT[..profile.salt_len()]);
+                        let master = MasterKey::new(profile, key, salt);
+                        let config = Config::default();
+                        let mut ours = OutboundContext::new(&provider, &master, &config).expect("a key");
+                        let mut opens = InboundContext::new(&provider, &master, &config).expect("a key");
+                        let plain = packet(200);
+                        let mut buf = [&plain[..], &[0; MAX_OVERHEAD]].concat();
+                        let len = ours.protect_rtp(&mut buf, plain.len()).expect("a new packet");
+                        let theirs = context(profile).encrypt_rtp(&plain).expect("a good packet");
+                        assert_eq!(buf[..len], theirs[..], "{profile:?}");
+                        let opened = context(profile).decrypt_rtp(&buf[..len]).expect("a good packet");
+                        assert_eq!(opened[..], plain, "{profile:?}");
+                        assert_eq!(opens.unprotect_rtp(&mut buf[..len]), Ok(plain.len()));
+                    }
                 }
             }
         };

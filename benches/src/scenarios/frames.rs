@@ -19,10 +19,12 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::new("opus-assemble-frame", || assemble(Codec::Opus)),
 ];
 
-const MAX_PAYLOAD: usize = 1160;
+/// Room for a payload in a packet, in bytes.
+pub const MAX_PAYLOAD: usize = 1160;
 
-/// A keyframe.
-fn frame(codec: Codec) -> Vec<u8> {
+/// A keyframe, or a frame of sound.
+#[must_use]
+pub fn frame(codec: Codec) -> Vec<u8> {
     let body = vec![7; 10_000];
     match codec {
         Codec::Vp8 => [&[0x10, 0, 0, 0x9d, 0x01, 0x2a, 0x80, 2, 0x68, 1][..], &body].concat(),

@@ -1,6 +1,6 @@
 //! A provider whose ciphers do nothing: what is left is the cost of the protocol.
 
-use tombolo_crypto::{AeadKey, AuthError, CryptoProvider, CtrKey, MacKey};
+use tombolo_crypto::{AeadKey, AuthError, CM_IV_LEN, CmHmacKey, CryptoProvider, CtrKey};
 
 struct Null;
 
@@ -15,10 +15,10 @@ impl AeadKey for Null {
 }
 
 impl CtrKey for Null {
-    fn apply_keystream(&self, _iv: &[u8; 16], _in_out: &mut [u8]) {}
+    fn apply_keystream(&self, _iv: &[u8; CM_IV_LEN], _in_out: &mut [u8]) {}
 }
 
-impl MacKey for Null {
+impl CmHmacKey for Null {
     fn sign(&self, _parts: &[&[u8]]) -> [u8; 20] {
         [0; 20]
     }
@@ -30,8 +30,8 @@ pub fn null_provider() -> CryptoProvider {
     CryptoProvider {
         name: "null",
         aead: |_, _| Ok(Box::new(Null)),
-        aes_ctr: |_| Ok(Box::new(Null)),
-        hmac_sha1: |_| Box::new(Null),
+        aes_cm: |_| Ok(Box::new(Null)),
+        aes_cm_hmac_sha1: |_, _| Ok(Box::new(Null)),
         ..CryptoProvider::default()
     }
 }

@@ -19,13 +19,13 @@ pub use media::{byte_stream, ivf, ogg_opus, wav};
 pub use peer::peer;
 pub use rtp::{h264, opus, rtcp, rtp, vp8};
 pub use sdp::{sdp, sdp_fragment};
-pub use srtp::srtp;
+pub use srtp::{srtp, srtp_session};
 
 /// The body of a target.
 pub type Body = fn(&[u8]);
 
 /// Every target by its name, which is also that of its file in `fuzz_targets/` and of its corpus.
-pub const TARGETS: [(&str, Body); 20] = [
+pub const TARGETS: [(&str, Body); 21] = [
     ("byte_stream", byte_stream),
     ("dependency_descriptor", dependency_descriptor),
     ("dtls_handshake", dtls_handshake),
@@ -43,6 +43,7 @@ pub const TARGETS: [(&str, Body); 20] = [
     ("sdp", sdp),
     ("sdp_fragment", sdp_fragment),
     ("srtp", srtp),
+    ("srtp_session", srtp_session),
     ("stun", stun),
     ("vp8", vp8),
     ("wav", wav),

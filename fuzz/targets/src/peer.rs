@@ -12,7 +12,7 @@ use tombolo_dtls as dtls;
 use tombolo_ice::is_stun;
 use tombolo_ice::stun::{AttributeType, Class, Encoder, IntegrityKey, Method, TransactionId};
 use tombolo_netsim::start;
-use tombolo_srtp::{InboundContext, MAX_OVERHEAD, OutboundContext, Profile};
+use tombolo_srtp::{InboundContext, MAX_OVERHEAD, MasterKey, OutboundContext, Profile};
 
 use crate::dtls::config as dtls_config;
 
@@ -298,7 +298,9 @@ fn shake_hands(
     let keys = keys.expect("keys for SRTP");
     let profile = Profile::from_dtls_id(keys.profile.0).expect("a known profile");
     let (provider, config) = (tombolo_crypto::rust_crypto::provider(), tombolo_srtp::Config::default());
-    let seal = OutboundContext::new(&provider, profile, &keys.local_key, &keys.local_salt, &config);
-    let open = InboundContext::new(&provider, profile, &keys.remote_key, &keys.remote_salt, &config);
+    let local = MasterKey::new(profile, &keys.local_key, &keys.local_salt);
+    let remote = MasterKey::new(profile, &keys.remote_key, &keys.remote_salt);
+    let seal = OutboundContext::new(&provider, &local, &config);
+    let open = InboundContext::new(&provider, &remote, &config);
     (seal.expect("keys of the profile"), open.expect("keys of the profile"))
 }

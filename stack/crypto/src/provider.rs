@@ -5,8 +5,8 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 use crate::{
-    AeadAlgorithm, AeadKey, AuthError, CryptoError, CtrKey, Digest, HashAlgorithm, HashContext, KeyExchange,
-    KeyExchangeGroup, MacKey, SignatureScheme, Signer,
+    AeadAlgorithm, AeadKey, AuthError, CmHmacKey, CryptoError, CtrKey, Digest, HashAlgorithm, HashContext,
+    KeyExchange, KeyExchangeGroup, SignatureScheme, Signer,
 };
 
 /// A source of randomness that is passed to the operations that need some.
@@ -31,10 +31,10 @@ pub struct CryptoProvider {
     pub name: &'static str,
     /// Keys an AEAD. The key has the length of the algorithm.
     pub aead: fn(AeadAlgorithm, key: &[u8]) -> Made<dyn AeadKey>,
-    /// Keys AES-CTR: 16 or 32 bytes.
-    pub aes_ctr: fn(key: &[u8]) -> Made<dyn CtrKey>,
-    /// Keys HMAC-SHA1: any length.
-    pub hmac_sha1: fn(key: &[u8]) -> Box<dyn MacKey>,
+    /// Keys AES-CM: 16 or 32 bytes.
+    pub aes_cm: fn(key: &[u8]) -> Made<dyn CtrKey>,
+    /// Keys AES-CM, with 16 or 32 bytes, and HMAC-SHA1, with any number.
+    pub aes_cm_hmac_sha1: fn(key: &[u8], auth_key: &[u8]) -> Made<dyn CmHmacKey>,
     /// Starts a hash.
     pub hash: fn(HashAlgorithm) -> Made<dyn HashContext>,
     /// One-shot HMAC over the concatenation of the parts, for TLS PRFs.

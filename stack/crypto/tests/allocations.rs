@@ -1,6 +1,6 @@
 //! Per-packet operations allocate nothing, whatever the backend.
 
-use tombolo_crypto::{AeadAlgorithm, CryptoProvider, ring, rust_crypto};
+use tombolo_crypto::{AeadAlgorithm, CM_LANES, CmJob, CryptoProvider, ring, rust_crypto, seal_batch};
 
 fn allocations(work: impl FnOnce()) -> u64 {
     allocation_counter::measure(work).count_total
@@ -20,17 +20,21 @@ fn check(provider: &CryptoProvider) {
         });
         assert_eq!(count, 0, "{name} {algorithm:?}");
     }
-    let ctr = (provider.aes_ctr)(&[1; 16]).expect("AES-CTR");
-    let mac = (provider.hmac_sha1)(&[1; 20]);
-    let mut buffer = [0; 1200];
+    let key = (provider.aes_cm_hmac_sha1)(&[1; 16], &[1; 20]).expect("AES-CM");
+    let mut buffers = [[0; 1200]; CM_LANES];
     let count = allocations(|| {
         for _ in 0..100 {
-            ctr.apply_keystream(&[2; 16], &mut buffer);
-            let tag = mac.sign(&[&buffer, &[0; 4]]);
-            buffer[..20].copy_from_slice(&tag);
+            let mac = key.seal(&[2; 14], &mut buffers[0], 12, [0; 4]);
+            buffers[0][..20].copy_from_slice(&mac);
+            key.open(&[2; 14], &mut buffers[0], 12, [0; 4]);
+            let mut jobs = buffers.each_mut().map(|packet| {
+                let (iv, trailer) = ([3; 14], [0; 4]);
+                Some(CmJob { key: &*key, iv, packet, clear_len: 12, trailer, mac: [0; 20] })
+            });
+            seal_batch(&mut jobs);
         }
     });
-    assert_eq!(count, 0, "{name} AES-CTR and HMAC-SHA1");
+    assert_eq!(count, 0, "{name} AES-CM and HMAC-SHA1");
 }
 
 #[test]

@@ -40,7 +40,12 @@ impl Config {
         ConfigBuilder(Self {
             certificate,
             provider: CryptoProvider::default(),
-            srtp_profiles: vec![SrtpProfileId::AEAD_AES_128_GCM, SrtpProfileId::AES128_CM_HMAC_SHA1_80],
+            srtp_profiles: vec![
+                SrtpProfileId::AEAD_AES_128_GCM,
+                SrtpProfileId::AEAD_AES_256_GCM,
+                SrtpProfileId::AES128_CM_HMAC_SHA1_80,
+                SrtpProfileId::AES128_CM_HMAC_SHA1_32,
+            ],
             mtu: 1200,
             retransmission: Retransmission {
                 initial: Duration::from_millis(50),
@@ -70,7 +75,7 @@ impl ConfigBuilder {
     }
 
     /// The SRTP profiles that are offered and taken, the preferred one first; a server's order decides. None: no
-    /// keys for SRTP. Default: AEAD_AES_128_GCM, AES128_CM_HMAC_SHA1_80.
+    /// keys for SRTP. Default: AEAD_AES_128_GCM, AEAD_AES_256_GCM, AES128_CM_HMAC_SHA1_80, AES128_CM_HMAC_SHA1_32.
     #[must_use]
     pub fn srtp_profiles(mut self, profiles: Vec<SrtpProfileId>) -> Self {
         self.0.srtp_profiles = profiles;
@@ -140,7 +145,7 @@ mod tests {
         assert!(builder().build().is_ok());
         assert_eq!(builder().mtu(255).build().map(|_| ()), Err(ConfigError::Mtu));
         assert_eq!(builder().mtu(16385).build().map(|_| ()), Err(ConfigError::Mtu));
-        let unknown = SrtpProfileId(2);
+        let unknown = SrtpProfileId(5);
         let built = builder().srtp_profiles(vec![unknown]).build().map(|_| ());
         assert_eq!(built, Err(ConfigError::SrtpProfile(unknown)));
         let built = builder().initial_retransmit_timeout(Duration::ZERO).build().map(|_| ());

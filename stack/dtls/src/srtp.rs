@@ -11,6 +11,8 @@ pub struct SrtpProfileId(pub u16);
 impl SrtpProfileId {
     /// SRTP_AES128_CM_HMAC_SHA1_80.
     pub const AES128_CM_HMAC_SHA1_80: Self = Self(0x0001);
+    /// SRTP_AES128_CM_HMAC_SHA1_32.
+    pub const AES128_CM_HMAC_SHA1_32: Self = Self(0x0002);
     /// SRTP_AEAD_AES_128_GCM.
     pub const AEAD_AES_128_GCM: Self = Self(0x0007);
     /// SRTP_AEAD_AES_256_GCM.
@@ -20,7 +22,7 @@ impl SrtpProfileId {
     #[must_use]
     pub const fn key_and_salt_len(self) -> Option<(usize, usize)> {
         match self {
-            Self::AES128_CM_HMAC_SHA1_80 => Some((16, 14)),
+            Self::AES128_CM_HMAC_SHA1_80 | Self::AES128_CM_HMAC_SHA1_32 => Some((16, 14)),
             Self::AEAD_AES_128_GCM => Some((16, 12)),
             Self::AEAD_AES_256_GCM => Some((32, 12)),
             _ => None,
@@ -78,6 +80,7 @@ mod tests {
     fn exported_bytes_are_cut_in_the_order_of_the_rfc() {
         for profile in [
             SrtpProfileId::AES128_CM_HMAC_SHA1_80,
+            SrtpProfileId::AES128_CM_HMAC_SHA1_32,
             SrtpProfileId::AEAD_AES_128_GCM,
             SrtpProfileId::AEAD_AES_256_GCM,
         ] {

@@ -458,6 +458,7 @@ impl PeerConnection {
         let mut stats = self.stats.clone();
         self.media.add_stats(&mut stats);
         stats.path = self.transport.path();
+        stats.srtp_sources = self.transport.srtp.as_ref().map_or(0, |srtp| srtp.inbound.sources());
         stats.round_trip = self.media.round_trip().or_else(|| self.transport.round_trip());
         stats
     }
@@ -480,6 +481,11 @@ impl PeerConnection {
         }
         self.update_state();
         self.write_due(now);
+        while let Some(ssrc) = self.media.poll_gone() {
+            if let Some(srtp) = &mut self.transport.srtp {
+                srtp.inbound.remove_source(ssrc);
+            }
+        }
     }
 
     fn write_due(&mut self, now: Instant) {

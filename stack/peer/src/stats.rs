@@ -111,6 +111,8 @@ pub struct Stats {
     pub delivered: Option<Bitrate>,
     /// The peer's receiver estimate (REMB), where it sends one.
     pub remote_estimate: Option<Bitrate>,
+    /// Sources of the peer whose packets SRTP keeps count of. It forgets those that end.
+    pub srtp_sources: usize,
     /// Received streams.
     pub inbound: Vec<InboundStats>,
     /// Sent streams.

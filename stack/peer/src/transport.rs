@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tombolo_dtls as dtls;
 use tombolo_ice as ice;
 use tombolo_net::{FiveTuple, Rng, Seed, Transmit};
-use tombolo_srtp::{InboundContext, OutboundContext, Profile};
+use tombolo_srtp::{InboundContext, MasterKey, OutboundContext, Profile};
 
 use crate::config::Config;
 use crate::event::FailReason;
@@ -205,13 +205,13 @@ impl Transport {
 
     fn make_srtp(&self, keys: &dtls::SrtpKeys) -> Option<Srtp> {
         let profile = Profile::from_dtls_id(keys.profile.0)?;
-        // A window must outlive its stream, or what was recorded could be replayed: room for a long call's changes.
+        // What we send is never forgotten: room for a long call's changes.
         let config = tombolo_srtp::Config::default().max_sources(1024);
         let crypto = &self.config.crypto;
-        let outbound =
-            OutboundContext::new(crypto, profile, &keys.local_key, &keys.local_salt, &config).ok()?;
-        let inbound =
-            InboundContext::new(crypto, profile, &keys.remote_key, &keys.remote_salt, &config).ok()?;
+        let local = MasterKey::new(profile, &keys.local_key, &keys.local_salt);
+        let remote = MasterKey::new(profile, &keys.remote_key, &keys.remote_salt);
+        let outbound = OutboundContext::new(crypto, &local, &config).ok()?;
+        let inbound = InboundContext::new(crypto, &remote, &config).ok()?;
         Some(Srtp { inbound, outbound })
     }
 

@@ -1,7 +1,7 @@
 //! Where the parts of RTP and RTCP packets stand, as far as protection needs to know.
 
 /// Bytes of an RTP header without CSRCs and extension.
-const RTP_FIXED_LEN: usize = 12;
+pub(crate) const RTP_FIXED_LEN: usize = 12;
 
 /// Bytes at the start of an RTCP packet that stay in the clear (RFC 3711 §3.4).
 pub(crate) const RTCP_CLEAR_LEN: usize = 8;
@@ -18,10 +18,18 @@ pub(crate) const MAX_RTP_INDEX: u64 = (1 << 48) - 1;
 /// The last SRTCP index of a source (RFC 3711 §3.4).
 pub(crate) const MAX_RTCP_INDEX: u32 = (1 << 31) - 1;
 
+/// Bytes of the fields in front of a header extension: what the profile defines, and the length.
+pub(crate) const EXTENSION_HEADER_LEN: usize = 4;
+
 /// The header fields that keys and indices depend on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RtpLayout {
+    /// All of it, with sources and extension.
     pub(crate) header_len: usize,
+    /// The contributing sources, which stand behind the first 12 bytes.
+    pub(crate) csrc_len: usize,
+    /// The value that says what kind of extension follows the sources, if one does.
+    pub(crate) extension: Option<u16>,
     pub(crate) seq: u16,
     pub(crate) ssrc: u32,
 }
@@ -33,16 +41,27 @@ impl RtpLayout {
         if fixed[0] >> 6 != 2 {
             return None;
         }
-        let mut header_len = RTP_FIXED_LEN + usize::from(fixed[0] & 0x0f) * 4;
+        let csrc_len = usize::from(fixed[0] & 0x0f) * 4;
+        let mut header_len = RTP_FIXED_LEN + csrc_len;
+        let mut extension = None;
         if fixed[0] & 0x10 != 0 {
-            let &[_, _, words_high, words_low] = packet.get(header_len..)?.first_chunk()?;
-            header_len += 4 + usize::from(u16::from_be_bytes([words_high, words_low])) * 4;
+            let &[kind_high, kind_low, words_high, words_low] = packet.get(header_len..)?.first_chunk()?;
+            let words = usize::from(u16::from_be_bytes([words_high, words_low]));
+            header_len += EXTENSION_HEADER_LEN + words * 4;
+            extension = Some(u16::from_be_bytes([kind_high, kind_low]));
         }
         (header_len <= packet.len()).then_some(Self {
             header_len,
+            csrc_len,
+            extension,
             seq: u16::from_be_bytes([fixed[2], fixed[3]]),
             ssrc: u32::from_be_bytes([fixed[8], fixed[9], fixed[10], fixed[11]]),
         })
+    }
+
+    /// Where the extension begins, or would.
+    pub(crate) const fn extension_at(&self) -> usize {
+        RTP_FIXED_LEN + self.csrc_len
     }
 }
 
@@ -69,7 +88,9 @@ mod tests {
         let mut packet = vec![0x92, 96, 0x12, 0x34, 0, 0, 0, 0, 0, 0, 0, 9];
         packet.extend_from_slice(&[0; 8]);
         packet.extend_from_slice(&[0xbe, 0xde, 0, 1, 0, 0, 0, 0, 7]);
-        assert_eq!(RtpLayout::parse(&packet), Some(RtpLayout { header_len: 28, seq: 0x1234, ssrc: 9 }));
+        let expected =
+            RtpLayout { header_len: 28, csrc_len: 8, extension: Some(0xbede), seq: 0x1234, ssrc: 9 };
+        assert_eq!(RtpLayout::parse(&packet), Some(expected));
         for cut in 0..28 {
             assert_eq!(RtpLayout::parse(&packet[..cut]), None, "{cut}");
         }

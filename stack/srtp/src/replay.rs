@@ -1,10 +1,11 @@
 //! [`ReplayWindow`]: which indices of a source were seen (RFC 3711 §3.3.2).
 
-/// A sliding bitmap. The bits stand in a ring of words, one word more than the window needs, so that moving forward
-/// clears whole words.
+/// A sliding bitmap. The bits stand in a ring of words, at least one word more than the window needs, so that moving
+/// forward clears whole words, and a power of two, so that finding one takes no division.
 #[derive(Clone, Debug)]
 pub(crate) struct ReplayWindow {
     words: Box<[u64]>,
+    packets: u64,
     highest: u64,
 }
 
@@ -20,7 +21,8 @@ pub(crate) enum Seen {
 impl ReplayWindow {
     /// A window of `packets`, a multiple of 64, whose first index is `first`.
     pub(crate) fn new(packets: usize, first: u64) -> Self {
-        let mut window = Self { words: vec![0; packets / 64 + 1].into_boxed_slice(), highest: first };
+        let words = vec![0; (packets / 64 + 1).next_power_of_two()].into_boxed_slice();
+        let mut window = Self { words, packets: packets as u64, highest: first };
         window.mark(first);
         window
     }
@@ -35,7 +37,7 @@ impl ReplayWindow {
         if index > self.highest {
             return Ok(());
         }
-        if self.highest - index >= (self.words.len() as u64 - 1) * 64 {
+        if self.highest - index >= self.packets {
             return Err(Seen::TooOld);
         }
         if self.words[self.word(index)] >> (index % 64) & 1 != 0 { Err(Seen::Already) } else { Ok(()) }
@@ -55,8 +57,15 @@ impl ReplayWindow {
         self.words[word] |= 1 << (index % 64);
     }
 
+    /// Takes every index up to the highest for used.
+    pub(crate) fn close(&mut self) {
+        self.words.fill(u64::MAX);
+        let last = self.word(self.highest);
+        self.words[last] >>= 63 - self.highest % 64;
+    }
+
     const fn word(&self, index: u64) -> usize {
-        (index / 64 % self.words.len() as u64) as usize
+        (index / 64) as usize & (self.words.len() - 1)
     }
 }
 

@@ -1,60 +1,68 @@
 use super::{array, hex};
-use crate::{CryptoError, CryptoProvider};
+use crate::{CM_IV_LEN, CM_LANES, CmJob, CryptoError, CryptoProvider, seal_batch};
 
 pub(super) fn check(provider: &CryptoProvider) {
-    aes_ctr(provider);
+    aes_cm(provider);
     key_stream_of_rfc_3711(provider);
     hmac_sha1(provider);
+    both_at_once(provider);
+    in_a_batch(provider);
 }
 
-/// Name, key, first counter block, plaintext, ciphertext.
-const CTR_VECTORS: &[(&str, &str, &str, &str, &str)] = &[
+/// Name, key, what stays of the counter block, the key stream's first blocks.
+const CM_VECTORS: &[(&str, &str, &str, &str)] = &[
     (
-        "RFC 3686 §6, test vector 1",
-        "ae6852f8121067cc4bf7a5765577f39e",
-        "00000030000000000000000000000001",
-        "53696e676c6520626c6f636b206d7367",
-        "e4095d4fb7a7b3792d6175a3261311b8",
+        "RFC 3711 §B.2",
+        "2b7e151628aed2a6abf7158809cf4f3c",
+        "f0f1f2f3f4f5f6f7f8f9fafbfcfd",
+        "e03ead0935c95e80e166b16dd92b4eb4d23513162b02d0f72a43a2fe4a5f97ab41e95b3bb0a2e8dd477901e4fca894c0",
     ),
     (
-        "RFC 3686 §6, test vector 2",
-        "7e24067817fae0d743d6ce1f32539163",
-        "006cb6dbc0543b59da48d90b00000001",
-        "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
-        "5104a106168a72d9790d41ee8edad388eb2e1efc46da57c8fce630df9141be28",
+        "RFC 6188 §7.1",
+        "57f82fe3613fd170a85ec93c40b1f0922ec4cb0dc025b58272147cc438944a98",
+        "f0f1f2f3f4f5f6f7f8f9fafbfcfd",
+        "92bdd28a93c3f52511c677d08b5515a49da71b2378a854f67050756ded165bac63c4868b7096d88421b563b8c94c9a31",
     ),
     (
-        "NIST SP 800-38A F.5.5",
-        "603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4",
-        "f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff",
-        "6bc1bee22e409f96e93d7e117393172a",
-        "601ec313775789a5b7a7f504bbf3d228",
+        "AESAVS, VarTxt 128, count 0",
+        "00000000000000000000000000000000",
+        "8000000000000000000000000000",
+        "3ad78e726c1ec02b7ebfe92b23d9ec34",
+    ),
+    (
+        "AESAVS, VarTxt 256, count 0",
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "8000000000000000000000000000",
+        "ddc6bf790c15760d8d9aeb6f9a75fd4e",
     ),
 ];
 
-fn aes_ctr(provider: &CryptoProvider) {
-    for (name, key, iv, plaintext, ciphertext) in CTR_VECTORS {
-        let key = (provider.aes_ctr)(&hex(key)).expect(name);
-        let mut buffer = hex(plaintext);
+fn aes_cm(provider: &CryptoProvider) {
+    for (name, key, iv, expected) in CM_VECTORS {
+        let key = (provider.aes_cm)(&hex(key)).expect(name);
+        let expected = hex(expected);
+        let mut buffer = vec![0; expected.len()];
         key.apply_keystream(&array(iv), &mut buffer);
-        assert_eq!(buffer, hex(ciphertext), "{name}");
+        assert_eq!(buffer, expected, "{name}");
         key.apply_keystream(&array(iv), &mut buffer);
-        assert_eq!(buffer, hex(plaintext), "{name}: and back");
-        let mut prefix = hex(plaintext)[..5].to_vec();
+        assert_eq!(buffer, vec![0; expected.len()], "{name}: and back");
+        let mut prefix = [0; 5];
         key.apply_keystream(&array(iv), &mut prefix);
-        assert_eq!(prefix, hex(ciphertext)[..5], "{name}: part of a block");
+        assert_eq!(prefix, expected[..5], "{name}: part of a block");
     }
     for len in [0, 15, 17, 31, 33] {
-        let refused = (provider.aes_ctr)(&vec![0; len]).map(|_| ());
+        let refused = (provider.aes_cm)(&vec![0; len]).map(|_| ());
         assert_eq!(refused, Err(CryptoError::Malformed), "AES key of {len} bytes");
+        let refused = (provider.aes_cm_hmac_sha1)(&vec![0; len], &[0; 20]).map(|_| ());
+        assert_eq!(refused, Err(CryptoError::Malformed), "AES key of {len} bytes, with HMAC");
     }
 }
 
 /// RFC 3711 Appendix B.2: the counter runs past 16 bits.
 fn key_stream_of_rfc_3711(provider: &CryptoProvider) {
-    let key = (provider.aes_ctr)(&hex("2b7e151628aed2a6abf7158809cf4f3c")).expect("AES-128-CTR");
+    let key = (provider.aes_cm)(&hex("2b7e151628aed2a6abf7158809cf4f3c")).expect("AES-128-CM");
     let mut stream = vec![0; 0xff02 * 16];
-    key.apply_keystream(&array("f0f1f2f3f4f5f6f7f8f9fafbfcfd0000"), &mut stream);
+    key.apply_keystream(&array("f0f1f2f3f4f5f6f7f8f9fafbfcfd"), &mut stream);
     let first = "e03ead0935c95e80e166b16dd92b4eb4 d23513162b02d0f72a43a2fe4a5f97ab
         41e95b3bb0a2e8dd477901e4fca894c0";
     let last = "ec8cdf7398607cb0f2d21675ea9ea1e4 362b7c3c6773516318a077d7fc5073ae
@@ -77,9 +85,57 @@ fn hmac_sha1(provider: &CryptoProvider) {
         ("RFC 2202 §3 case 6", &[0xaa; 80], large, "aa4ae5e15272d00e95705637ce8a3b55ed402112"),
     ];
     for (name, key, data, mac) in vectors {
-        let key = (provider.hmac_sha1)(key);
+        let key = (provider.aes_cm_hmac_sha1)(&[0; 16], key).expect(name);
         assert_eq!(key.sign(&[data])[..], hex(mac), "{name}");
         let (head, tail) = data.split_at(3);
         assert_eq!(key.sign(&[head, &[], tail])[..], hex(mac), "{name}: in parts, and a second time");
+    }
+}
+
+/// [`crate::CmHmacKey::seal`] and [`crate::CmHmacKey::open`] are the two operations one after the other, at every length and start.
+fn both_at_once(provider: &CryptoProvider) {
+    let (iv, trailer) = ([9; CM_IV_LEN], [1, 2, 3, 4]);
+    for key_len in [16, 32] {
+        let key = (provider.aes_cm_hmac_sha1)(&vec![7; key_len], &[8; 20]).expect("AES-CM");
+        let alone = (provider.aes_cm)(&vec![7; key_len]).expect("AES-CM");
+        for len in 0..400usize {
+            let clear_len = len.min([0, 12, 20, 64, 71, 400][len % 6]);
+            let plaintext: Vec<u8> = (0..len).map(|at| at as u8).collect();
+            let mut expected = plaintext.clone();
+            alone.apply_keystream(&iv, &mut expected[clear_len..]);
+            let mac = key.sign(&[&expected, &trailer]);
+            let mut packet = plaintext.clone();
+            assert_eq!(key.seal(&iv, &mut packet, clear_len, trailer), mac, "{len} bytes: MAC");
+            assert_eq!(packet, expected, "{len} bytes: ciphertext");
+            assert_eq!(key.open(&iv, &mut packet, clear_len, trailer), mac, "{len} bytes: MAC again");
+            assert_eq!(packet, plaintext, "{len} bytes: plaintext");
+        }
+    }
+}
+
+/// [`seal_batch`] does what [`crate::CmHmacKey::seal`] does, for every choice of lanes.
+fn in_a_batch(provider: &CryptoProvider) {
+    let keys: [_; CM_LANES] = std::array::from_fn(|lane| {
+        (provider.aes_cm_hmac_sha1)(&[lane as u8; 16], &[lane as u8 + 1; 20]).expect("AES-CM")
+    });
+    let plain = |lane: usize| vec![lane as u8; 100 + lane * 37];
+    for chosen in 0..1 << CM_LANES {
+        let mut packets: [Vec<u8>; CM_LANES] = std::array::from_fn(plain);
+        let mut places = packets.each_mut().map(Some);
+        let mut jobs: [_; CM_LANES] = std::array::from_fn(|lane| {
+            let packet = places[lane].take().filter(|_| chosen >> lane & 1 == 1)?;
+            let (iv, trailer) = ([lane as u8; CM_IV_LEN], [lane as u8; 4]);
+            Some(CmJob { key: &*keys[lane], iv, packet, clear_len: 12, trailer, mac: [0; 20] })
+        });
+        seal_batch(&mut jobs);
+        let macs = jobs.map(|job| job.map(|job| job.mac));
+        for (lane, (packet, mac)) in packets.iter().zip(macs).enumerate() {
+            let mut expected = plain(lane);
+            if let Some(mac) = mac {
+                let alone = keys[lane].seal(&[lane as u8; CM_IV_LEN], &mut expected, 12, [lane as u8; 4]);
+                assert_eq!(mac, alone, "lane {lane} of {chosen:04b}: MAC");
+            }
+            assert_eq!(*packet, expected, "lane {lane} of {chosen:04b}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The default backend: ring, with RustCrypto for what ring does not have or does slowly.
 //!
-//! AEAD, X25519 and P-256, signatures, SHA-2 and HMAC-SHA2 are ring's; AES-CTR and HMAC-SHA1 are RustCrypto's.
+//! AEAD, X25519 and P-256, signatures, SHA-2 and HMAC-SHA2 are ring's; AES-CM and HMAC-SHA1 are RustCrypto's.
 //! ring takes its randomness from the operating system, so key shares and ECDSA signatures do not follow the
 //! [`crate::RandomSource`].
 
@@ -17,8 +17,8 @@ pub fn provider() -> CryptoProvider {
     CryptoProvider {
         name: "ring",
         aead: aead::aead,
-        aes_ctr: rust_crypto::aes_ctr,
-        hmac_sha1: rust_crypto::hmac_sha1,
+        aes_cm: rust_crypto::aes_cm,
+        aes_cm_hmac_sha1: rust_crypto::aes_cm_hmac_sha1,
         hash: hash::hash,
         hmac: hash::hmac,
         key_exchange: key_exchange::key_exchange,

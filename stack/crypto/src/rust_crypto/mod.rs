@@ -10,7 +10,7 @@ mod key_exchange;
 mod signature;
 mod symmetric;
 
-pub(crate) use symmetric::{aes_ctr, hmac_sha1};
+pub(crate) use symmetric::{aes_cm, aes_cm_hmac_sha1};
 
 use crate::{CryptoProvider, SignatureScheme};
 
@@ -20,8 +20,8 @@ pub fn provider() -> CryptoProvider {
     CryptoProvider {
         name: "rust_crypto",
         aead: aead::aead,
-        aes_ctr,
-        hmac_sha1,
+        aes_cm,
+        aes_cm_hmac_sha1,
         hash: hash::hash,
         hmac: hash::hmac,
         key_exchange: key_exchange::key_exchange,

@@ -45,7 +45,13 @@ fn the_same_seeds_give_the_same_bytes() {
 fn the_servers_preference_chooses_the_srtp_profile() {
     let cm = SrtpProfileId::AES128_CM_HMAC_SHA1_80;
     let gcm = SrtpProfileId::AEAD_AES_128_GCM;
-    let cases: [(&[_], &[_], _); 5] = [
+    let (gcm_256, cm_32) = (SrtpProfileId::AEAD_AES_256_GCM, SrtpProfileId::AES128_CM_HMAC_SHA1_32);
+    let cases: [(&[_], &[_], _); 10] = [
+        (&[cm_32, cm, gcm_256], &[gcm, gcm_256, cm, cm_32], Some(gcm_256)),
+        (&[cm_32, cm], &[gcm, gcm_256, cm, cm_32], Some(cm)),
+        (&[cm_32], &[gcm, gcm_256, cm, cm_32], Some(cm_32)),
+        (&[gcm_256], &[gcm_256], Some(gcm_256)),
+        (&[gcm_256, cm_32], &[gcm, cm], None),
         (&[cm, gcm], &[gcm, cm], Some(gcm)),
         (&[gcm, cm], &[cm, gcm], Some(cm)),
         (&[cm], &[gcm, cm], Some(cm)),
@@ -61,6 +67,30 @@ fn the_servers_preference_chooses_the_srtp_profile() {
         let (key, salt) = expected.and_then(SrtpProfileId::key_and_salt_len).unwrap_or_default();
         let keys = pair.a.srtp().map(|keys| (keys.local_key.len(), keys.remote_salt.len()));
         assert_eq!(keys.unwrap_or_default(), (key, salt));
+    }
+}
+
+/// By default the AEADs come before the others, on both sides: who offers any, all or all but one of the profiles gets
+/// the first of these.
+#[test]
+fn the_default_profiles_prefer_the_aeads() {
+    let order = [
+        SrtpProfileId::AEAD_AES_128_GCM,
+        SrtpProfileId::AEAD_AES_256_GCM,
+        SrtpProfileId::AES128_CM_HMAC_SHA1_80,
+        SrtpProfileId::AES128_CM_HMAC_SHA1_32,
+    ];
+    for offered in (0..order.len()).flat_map(|from| [order[from..].to_vec(), vec![order[from]]]) {
+        for client_decides in [true, false] {
+            let narrow = config(1).srtp_profiles(offered.clone()).build().unwrap();
+            let default = config(2).build().unwrap();
+            let mut pair =
+                if client_decides { pair_of(narrow, default, 3) } else { pair_of(default, narrow, 3) };
+            connect(&mut pair);
+            for peer in [&pair.a, &pair.b] {
+                assert_eq!(peer.srtp().map(|keys| keys.profile), Some(offered[0]));
+            }
+        }
     }
 }
 

@@ -132,7 +132,9 @@ fn choices_that_were_not_offered() {
             replace(&body, &[0, 14, 0, 5, 0, 2, 0, 7, 0], &[0, 14, 0, 5, 0, 2, 0, profile, 0])
         }
     };
-    fails(SERVER_HELLO, false, PeerError::IllegalParameter, srtp(8));
+    // NULL, which is not offered (RFC 8827 §6.5), and one that nobody knows.
+    fails(SERVER_HELLO, false, PeerError::IllegalParameter, srtp(5));
+    fails(SERVER_HELLO, false, PeerError::IllegalParameter, srtp(99));
     let mki = |body: Vec<u8>| {
         let mut body = replace(&body, &[0, 14, 0, 5, 0, 2, 0, 7, 0], &[0, 14, 0, 6, 0, 2, 0, 7, 1, 9]);
         body[2 + 32 + 1 + 2 + 1 + 1] += 1;

@@ -255,6 +255,11 @@ impl Media {
         });
     }
 
+    /// A source whose packets nobody takes any more, each once.
+    pub(crate) fn poll_gone(&mut self) -> Option<Ssrc> {
+        self.router.poll_gone()
+    }
+
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let streams = self.inbound.iter().filter_map(Inbound::poll_timeout);
         let ended = self.inbound.iter().filter_map(|stream| Some(stream.ended? + STRAGGLERS));

@@ -38,6 +38,8 @@ pub(crate) struct Binding {
 #[derive(Debug, Default)]
 pub(crate) struct Router {
     bindings: BTreeMap<u32, Binding>,
+    /// SSRCs that were bound and are no more, until somebody asks.
+    gone: Vec<Ssrc>,
 }
 
 /// The parts of a packet that routing looks at.
@@ -65,13 +67,27 @@ impl Router {
     }
 
     pub(crate) fn remove(&mut self, ssrc: Ssrc) {
-        self.bindings.remove(&ssrc.0);
         // What repaired it repairs nothing now.
-        self.bindings.retain(|_, binding| binding.role != Role::Repairs(ssrc));
+        self.keep(|bound, binding| bound != ssrc && binding.role != Role::Repairs(ssrc));
     }
 
     pub(crate) fn retain(&mut self, keep: impl Fn(&Binding) -> bool) {
-        self.bindings.retain(|_, binding| keep(binding));
+        self.keep(|_, binding| keep(binding));
+    }
+
+    fn keep(&mut self, keep: impl Fn(Ssrc, &Binding) -> bool) {
+        self.bindings.retain(|&ssrc, binding| {
+            let kept = keep(Ssrc(ssrc), binding);
+            if !kept {
+                self.gone.push(Ssrc(ssrc));
+            }
+            kept
+        });
+    }
+
+    /// An SSRC that was bound and is no more, each once.
+    pub(crate) fn poll_gone(&mut self) -> Option<Ssrc> {
+        self.gone.pop()
     }
 
     /// Binds an SSRC outside of the packet flow: an SDES item said where it belongs (RFC 9143 §15.1).

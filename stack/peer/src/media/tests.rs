@@ -7,7 +7,7 @@ use tombolo_dtls::Certificate;
 use tombolo_net::RtpTime;
 use tombolo_rtp::rtcp::{SdesItem, write_bye, write_nack, write_sdes};
 use tombolo_rtp::{ExtensionForm, Mid, RtpHeader, RtpPacket};
-use tombolo_srtp::{OutboundContext, Profile};
+use tombolo_srtp::{MasterKey, OutboundContext, Profile};
 
 use super::*;
 use crate::codec::Codec;
@@ -255,8 +255,10 @@ fn a_goodbye_ends_the_stream_after_a_while() {
     assert_eq!(call.section(&Sent::new(7, VP8, 2)).as_deref(), Some("1"), "a straggler");
     assert_eq!(call.media.poll_timeout().map(|at| at > call.now), Some(true));
     call.now += STRAGGLERS;
+    assert_eq!(call.media.poll_gone(), None);
     call.media.forget_ended(call.now);
     assert!(call.media.inbound.is_empty());
+    assert_eq!([call.media.poll_gone(), call.media.poll_gone()], [Some(Ssrc(7)), None]);
     assert_eq!(call.section(&Sent::new(7, VP8, 3)), None, "the binding is gone");
 }
 
@@ -328,9 +330,8 @@ fn only_original_packets_are_asked_for_and_resent() {
     let mut call = call();
     let profile = Profile::Aes128CmHmacSha1_80;
     let (key, salt) = (vec![1; profile.key_len()], vec![2; profile.salt_len()]);
-    let srtp =
-        &mut OutboundContext::new(&CryptoProvider::default(), profile, &key, &salt, &Default::default())
-            .unwrap();
+    let master = MasterKey::new(profile, &key, &salt);
+    let srtp = &mut OutboundContext::new(&CryptoProvider::default(), &master, &Default::default()).unwrap();
     let egress = &mut Egress::default();
     let video = call.transceivers[1].clone();
     let mut payload = BytesMut::zeroed(100);

@@ -151,3 +151,23 @@ fn recorded_later_offers() {
         assert_eq!(accepted, [2, 3]);
     }
 }
+
+/// SRTP keeps no count of the sources of a section that was stopped.
+#[test]
+fn srtp_forgets_the_sources_of_a_stopped_section() {
+    let mut call = connected();
+    let video = call.a.first(MediaKind::Video);
+    for _ in 0..10 {
+        let now = call.now();
+        let audio = call.a.first(MediaKind::Audio);
+        call.a.send(now, audio, Codec::Opus);
+        call.a.send(now, video, Codec::Vp8);
+        call.run_for(Duration::from_millis(20));
+    }
+    let before = call.b.pc.stats().srtp_sources;
+    assert!(before >= 2, "{before}");
+    let now = call.now();
+    call.a.pc.stop_transceiver(now, video).unwrap();
+    negotiate(now, &mut call.a, &mut call.b);
+    assert_eq!(call.b.pc.stats().srtp_sources, before - 1);
+}
