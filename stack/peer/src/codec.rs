@@ -4,29 +4,9 @@ pub use tombolo_rtp::codec::Codec;
 
 use crate::sdp::{Media, RtpMap};
 
-/// The encoding name of `a=rtpmap`.
-pub(crate) const fn encoding_name(codec: Codec) -> &'static str {
-    match codec {
-        Codec::Vp8 => "VP8",
-        Codec::H264 => "H264",
-        _ => "opus",
-    }
-}
-
-/// Audio channels as signalled: Opus always says two (RFC 7587 §7).
-pub(crate) const fn channels(codec: Codec) -> u8 {
-    match MediaKind::of(codec) {
-        MediaKind::Audio => 2,
-        MediaKind::Video => 1,
-    }
-}
-
 /// The codec that an `a=rtpmap` names, if it is one of ours.
 pub(crate) fn from_rtpmap(map: &RtpMap) -> Option<Codec> {
-    let codec = Codec::from_name(&map.name)?;
-    let is_video = MediaKind::of(codec) == MediaKind::Video;
-    (map.clock_rate == codec.clock_rate_hz() && (is_video || map.channels == channels(codec)))
-        .then_some(codec)
+    Codec::from_rtpmap(&map.name, map.clock_rate, map.channels)
 }
 
 /// What a transceiver carries.
@@ -42,10 +22,7 @@ impl MediaKind {
     /// What a codec is for.
     #[must_use]
     pub const fn of(codec: Codec) -> Self {
-        match codec {
-            Codec::Vp8 | Codec::H264 => Self::Video,
-            _ => Self::Audio,
-        }
+        if codec.has_keyframes() { Self::Video } else { Self::Audio }
     }
 
     /// The media type of `m=`.

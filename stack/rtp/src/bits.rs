@@ -1,4 +1,5 @@
-//! Bits from the highest to the lowest, as the AV1 specifications write them (AV1 §4.10, AV1 RTP §A.8.2).
+//! Bits from the highest to the lowest, as the specifications of video codecs write them (AV1 §4.10, H.264 §9.1), and the
+//! dependency descriptor (AV1 RTP §A.8.2).
 
 use crate::DecodeError;
 
@@ -35,6 +36,35 @@ impl<'a> BitReader<'a> {
 
     pub(crate) fn flag(&mut self) -> Result<bool, DecodeError> {
         Ok(self.bits(1)? == 1)
+    }
+
+    /// Steps over `count` bits.
+    pub(crate) fn skip(&mut self, count: u32) -> Result<(), DecodeError> {
+        let end = self.at + count as usize;
+        if end > self.data.len() * 8 {
+            return Err(DecodeError::Truncated);
+        }
+        self.at = end;
+        Ok(())
+    }
+
+    /// `ue(v)` of H.264 and H.265 and `uvlc()` of AV1, of at most 31 bits after the zeros.
+    pub(crate) fn exp_golomb(&mut self) -> Result<u32, DecodeError> {
+        let mut zeros = 0;
+        while !self.flag()? {
+            zeros += 1;
+            if zeros > 31 {
+                return Err(DecodeError::Malformed);
+            }
+        }
+        Ok(((1 << zeros) - 1) + self.bits(zeros)?)
+    }
+
+    /// `se(v)`, cut to 16 bits.
+    pub(crate) fn signed_exp_golomb(&mut self) -> Result<i32, DecodeError> {
+        let code = self.exp_golomb()?;
+        let magnitude = code.div_ceil(2).min(0xffff) as i32;
+        Ok(if code % 2 == 1 { magnitude } else { -magnitude })
     }
 
     /// `ns(values)`: a number below `values`, which is 1 to 2³¹.
@@ -123,6 +153,27 @@ mod tests {
         assert_eq!(reader.bits(6), Err(DecodeError::Truncated));
         assert_eq!(reader.bits(5), Ok(5));
         assert_eq!(reader.flag(), Err(DecodeError::Truncated));
+    }
+
+    #[test]
+    fn exp_golomb_codes_are_those_of_the_table() {
+        for (code, unsigned, signed) in
+            [(0b1000_0000, 0, 0), (0b0100_0000, 1, 1), (0b0110_0000, 2, -1), (0b0010_0000, 3, 2)]
+        {
+            assert_eq!(BitReader::new(&[code]).exp_golomb(), Ok(unsigned));
+            assert_eq!(BitReader::new(&[code]).signed_exp_golomb(), Ok(signed));
+        }
+        assert_eq!(BitReader::new(&[0; 4]).exp_golomb(), Err(DecodeError::Malformed));
+        assert_eq!(BitReader::new(&[0; 3]).exp_golomb(), Err(DecodeError::Truncated));
+        let longest = [0, 0, 0, 1, 0xff, 0xff, 0xff, 0xfe];
+        assert_eq!(BitReader::new(&longest).exp_golomb(), Ok(u32::MAX - 1));
+    }
+
+    #[test]
+    fn what_is_stepped_over_is_there() {
+        let mut reader = BitReader::new(&[0, 0, 0, 0, 0x01]);
+        assert_eq!((reader.skip(39), reader.flag()), (Ok(()), Ok(true)));
+        assert_eq!((reader.skip(0), reader.skip(1)), (Ok(()), Err(DecodeError::Truncated)));
     }
 
     proptest! {

@@ -8,7 +8,7 @@
 //! | [`packet`], [`header`] | [`RtpPacket`], a view; [`RtpHeader`] and [`ExtensionWriter`] | RFC 3550 §5, RFC 8285 |
 //! | [`ext`] | typed header extensions and [`ext::ExtensionMap`] | RFC 8285 and one RFC or draft each |
 //! | [`rtcp`] | compound packets, feedback messages and extended reports | RFC 3550 §6, 3611, 4585, 5104, 5506, 8888 |
-//! | [`codec`] | VP8, H.264 and Opus to packets and back | RFC 7741, 6184, 7587 |
+//! | [`codec`] | video and sound to packets and back | the payload formats of eleven codecs, RED, telephone events |
 
 mod bits;
 pub mod codec;

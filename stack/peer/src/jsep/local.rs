@@ -6,9 +6,7 @@ use tombolo_rtp::ext::{ExtensionKind, ExtensionMap};
 
 use super::RemoteDescription;
 use super::section::fits;
-use crate::codec::{
-    Codec, CodecCapability, Feedback, H264Format, MediaKind, NegotiatedCodec, channels, encoding_name,
-};
+use crate::codec::{Codec, CodecCapability, Feedback, H264Format, MediaKind, NegotiatedCodec};
 use crate::config::Config;
 use crate::sdp::{
     At, Direction, Extmap, FingerprintLine, Group, Media, Origin, RidLine, RtpMap, Sdp, SectionKind, Setup,
@@ -212,7 +210,7 @@ fn push_codec(config: &Config, media: &mut Media, negotiated: &NegotiatedCodec) 
         let map = RtpMap { payload_type, name: name.into(), clock_rate: codec.clock_rate_hz(), channels };
         media.rtpmaps.push(At::new(map));
     };
-    push(negotiated.payload_type, encoding_name(codec), channels(codec));
+    push(negotiated.payload_type, codec.name(), codec.channels());
     if let Some(rtx) = negotiated.rtx_payload_type {
         push(rtx, "rtx", 1);
         media.fmtps.push(At::new((rtx, format!("apt={}", negotiated.payload_type))));

@@ -2,6 +2,7 @@
 
 use tombolo_net::{Bitrate, Ssrc};
 use tombolo_rtp::Rid;
+use tombolo_rtp::codec::h265;
 use tombolo_rtp::ext::{ExtensionKind, ExtensionMap};
 
 use crate::codec::{
@@ -95,6 +96,7 @@ fn codecs(capabilities: &[CodecCapability], kind: MediaKind, media: &Media) -> V
                 Some(format) => Some(format),
                 None => continue,
             },
+            Codec::H265 if !h265::accepts(&fmtp(media, payload_type)) => continue,
             _ => None,
         };
         if let Some(rank) = rank(capabilities, codec, h264) {

@@ -1,5 +1,5 @@
-//! H.264 byte streams: NAL units between start codes (ITU-T H.264 Annex B), and the length-prefixed form of MP4 and
-//! WebCodecs with its `AVCDecoderConfigurationRecord` (ISO/IEC 14496-15 §5.3).
+//! H.264 and H.265 byte streams: NAL units between start codes (Annex B of both), and of H.264 the length-prefixed form of
+//! MP4 and WebCodecs with its `AVCDecoderConfigurationRecord` (ISO/IEC 14496-15 §5.3).
 
 use bytes::Bytes;
 
@@ -8,10 +8,12 @@ use crate::DecodeError;
 /// What stands before each NAL unit that this crate writes.
 pub const START_CODE: [u8; 4] = [0, 0, 0, 1];
 
-/// The type of a NAL unit, by its first byte (ITU-T H.264 table 7-1).
+/// The type of an H.264 NAL unit, by its first byte (ITU-T H.264 table 7-1).
 pub mod nal_type {
     /// A slice that is not of an IDR picture.
     pub const SLICE: u8 = 1;
+    /// The first partition of a slice.
+    pub const PARTITION_A: u8 = 2;
     /// A slice of an IDR picture.
     pub const IDR: u8 = 5;
     /// Supplemental enhancement information.
@@ -22,11 +24,15 @@ pub mod nal_type {
     pub const PPS: u8 = 8;
     /// Access unit delimiter.
     pub const AUD: u8 = 9;
+    /// End of sequence.
+    pub const END_OF_SEQUENCE: u8 = 10;
+    /// End of stream.
+    pub const END_OF_STREAM: u8 = 11;
     /// Filler data.
     pub const FILLER: u8 = 12;
 }
 
-/// The type of a NAL unit; 0 for an empty one.
+/// The type of an H.264 NAL unit; 0 for an empty one.
 #[must_use]
 pub fn type_of(nal: &[u8]) -> u8 {
     nal.first().map_or(0, |first| first & 0x1f)
@@ -68,7 +74,22 @@ fn skip_start_code(stream: &[u8]) -> Option<&[u8]> {
     find_start_code(stream).map(|at| &stream[at + 3..])
 }
 
-/// Whether an access unit in byte stream form contains an IDR picture.
+/// The payload of a NAL unit without its emulation prevention bytes (ITU-T H.264 §7.4.1, H.265 §7.4.2).
+pub(crate) fn unescaped(payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(payload.len());
+    let mut zeros = 0;
+    for &byte in payload {
+        if zeros >= 2 && byte == 3 {
+            zeros = 0;
+            continue;
+        }
+        zeros = if byte == 0 { zeros + 1 } else { 0 };
+        out.push(byte);
+    }
+    out
+}
+
+/// Whether an H.264 access unit in byte stream form contains an IDR picture.
 #[must_use]
 pub fn is_keyframe(stream: &[u8]) -> bool {
     nal_units(stream).any(|nal| type_of(nal) == nal_type::IDR)
@@ -184,6 +205,12 @@ mod tests {
         assert!(is_keyframe(&stream));
         assert_eq!(nal_units(&[0x65, 1, 2]).count(), 0);
         assert_eq!(nal_units(&[0, 0, 1]).count(), 0);
+    }
+
+    #[test]
+    fn emulation_prevention_bytes_are_left_out() {
+        assert_eq!(unescaped(&[0, 0, 3, 1, 0, 0, 3, 0, 0, 3, 3, 3]), [0, 0, 1, 0, 0, 0, 0, 3, 3]);
+        assert_eq!(unescaped(&[3, 0, 3, 0, 0, 0, 3]), [3, 0, 3, 0, 0, 0]);
     }
 
     fn description(length_bytes: u8) -> Vec<u8> {

@@ -15,8 +15,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tombolo_net::{ExtSeqNo, RtpTime};
 
-use super::h264::{AccessUnit, ParameterSets};
-use super::{Codec, PayloadKind, vp8};
+use super::depacketizer::{Depacketizer, Joined, Piece};
+use super::red::RedPayload;
+use super::{Codec, PayloadKind};
 
 /// Places kept free before the very first packet of a video stream, for packets that were reordered at its start.
 const FIRST_PACKET_REORDER: u64 = 16;
@@ -30,7 +31,8 @@ pub struct AssemblerInput {
     pub timestamp: RtpTime,
     /// The marker bit.
     pub marker: bool,
-    /// The payload without padding. Empty for a packet of padding alone: it fills its place.
+    /// The payload without padding. Empty for a packet of padding alone and for one of another payload type, such as comfort
+    /// noise or a telephone event: it fills its place.
     pub payload: Bytes,
     /// When it arrived: the current time of the call.
     pub arrival: Instant,
@@ -41,11 +43,19 @@ pub struct AssemblerInput {
 pub struct AssembledFrame {
     /// The timestamp, in ticks of the codec's clock.
     pub timestamp: RtpTime,
-    /// A decoder can start here. Always true for Opus.
+    /// A decoder can start here. Always true for sound.
     pub keyframe: bool,
+    /// No frame of the same or a lower temporal layer refers to this one: where no higher layer is wanted, it can be left
+    /// out.
+    pub discardable: bool,
+    /// The temporal layer, where the packets tell it.
+    pub temporal_id: Option<u8>,
+    /// The highest spatial layer in it, where the packets tell it.
+    pub spatial_id: Option<u8>,
     /// Frames between the last one and this one are lost. True for the first frame.
     pub discontinuity: bool,
-    /// The frame. H.264: a byte stream with start codes of four bytes, a keyframe with its parameter sets.
+    /// The frame, in the form that decoders take. VP9: all spatial layers of the picture. AV1: a temporal unit in the low-overhead format, without its delimiter. H.264 and H.265: a byte stream with start codes
+    /// of four bytes, a keyframe with its parameter sets.
     pub data: Bytes,
     /// The first of its packets.
     pub first_seq: ExtSeqNo,
@@ -139,6 +149,8 @@ pub struct AssemblerStats {
     pub packets_late: u64,
     /// Packets whose payload is malformed.
     pub packets_malformed: u64,
+    /// Packets that were missing when a later one brought them again.
+    pub packets_recovered: u64,
 }
 
 #[derive(Debug)]
@@ -168,11 +180,15 @@ pub struct Assembler {
     after_loss: bool,
     awaits_keyframe: bool,
     discontinuity: bool,
+    /// The last keyframe followed a loss.
+    skips_leading: bool,
+    /// The timestamp of the frame that was given out last.
+    last_given: Option<RtpTime>,
     /// The frame that was dropped last: what is left of it does not count again.
     dropped: Option<RtpTime>,
-    parameter_sets: ParameterSets,
+    depacketizer: Depacketizer,
     /// Empty between calls; kept for its capacity.
-    payloads: Vec<Bytes>,
+    pieces: Vec<Piece>,
     stats: AssemblerStats,
 }
 
@@ -198,11 +214,19 @@ impl Assembler {
             after_loss: true,
             awaits_keyframe: codec.has_keyframes(),
             discontinuity: true,
+            skips_leading: false,
+            last_given: None,
             dropped: None,
-            parameter_sets: ParameterSets::default(),
-            payloads: Vec::new(),
+            depacketizer: Depacketizer::new(codec),
+            pieces: Vec::new(),
             stats: AssemblerStats::default(),
         }
+    }
+
+    /// Tells a parameter set of H.264 or H.265 that the session description has (`sprop-parameter-sets`, `sprop-vps` and so on),
+    /// as a NAL unit. Those in the stream come to replace it. Other units, and those for other codecs, are ignored.
+    pub fn add_parameter_set(&mut self, nal: &[u8]) {
+        self.depacketizer.add_parameter_set(nal);
     }
 
     /// Takes a packet. Call [`Assembler::pop`] until `None` after it.
@@ -242,6 +266,50 @@ impl Assembler {
             self.lose();
         }
         self.handle_timeout(now);
+    }
+
+    /// Takes a packet of redundant audio ([`super::red`]): the primary block takes its place, an earlier one that of a
+    /// missing packet. Blocks of another payload type than `payload_type` are left out. Call [`Assembler::pop`] until `None` after
+    /// it.
+    pub fn push_red(&mut self, input: AssemblerInput, payload_type: u8) {
+        /// Most blocks that are looked at, the newest ones.
+        const MAX_BLOCKS: usize = 16;
+        let nothing = AssemblerInput { payload: Bytes::new(), ..input.clone() };
+        let Ok(red) = RedPayload::parse(&input.payload) else {
+            self.stats.packets_malformed += u64::from(!input.payload.is_empty());
+            self.push(nothing);
+            return;
+        };
+        let count = red.redundant_count();
+        for (n, block) in red.redundant().enumerate().skip(count.saturating_sub(MAX_BLOCKS)) {
+            // The blocks are those of the packets right before this one.
+            let Some(seq) = input.seq.0.checked_sub((count - n) as u64) else { continue };
+            let timestamp = input.timestamp - block.timestamp_offset;
+            if block.payload_type == payload_type && !block.data.is_empty() && self.lacks(seq, timestamp) {
+                self.stats.packets_recovered += 1;
+                let payload = input.payload.slice_ref(block.data);
+                self.push(AssemblerInput { seq: ExtSeqNo(seq), timestamp, payload, ..nothing.clone() });
+            }
+        }
+        let primary = red.primary();
+        let payload = if primary.payload_type == payload_type { primary.data } else { &[] };
+        self.push(AssemblerInput { payload: input.payload.slice_ref(payload), ..nothing });
+    }
+
+    /// Whether a packet with this number is missing and the timestamp fits between those of its neighbours.
+    fn lacks(&self, seq: u64, timestamp: RtpTime) -> bool {
+        let Some(at) = seq.checked_sub(self.base).filter(|_| self.first.is_some_and(|first| seq > first))
+        else {
+            return false;
+        };
+        let slot = |at: u64| self.slots.get(usize::try_from(at).ok()?)?.as_ref();
+        let before = match at.checked_sub(1) {
+            Some(at) => slot(at).map(|slot| slot.timestamp),
+            None => self.last_given,
+        };
+        slot(at).is_none()
+            && before.is_none_or(|before| timestamp.is_newer_than(before))
+            && slot(at + 1).is_none_or(|after| after.timestamp.is_newer_than(timestamp))
     }
 
     /// The next whole frame, if there is one.
@@ -454,16 +522,16 @@ impl Assembler {
             arrival = arrival.max(slot.arrival);
             self.bytes -= slot.payload.len();
             if !slot.payload.is_empty() {
-                self.payloads.push(slot.payload);
+                self.pieces.push(Piece { kind: slot.kind, payload: slot.payload });
             }
         }
         self.base += len as u64;
         let sound = if self.after_loss { kind.begins } else { kind.may_begin };
         self.after_loss = false;
-        let joined = self.join(kind);
-        self.payloads.clear();
-        let (keyframe, data) = match joined {
-            Joined::Frame(keyframe, data) if sound => (keyframe, data),
+        let joined = self.depacketizer.join(&self.pieces);
+        self.pieces.clear();
+        let frame = match joined {
+            Joined::Frame(frame) if sound => frame,
             Joined::Nothing => return None,
             _ => {
                 self.count_dropped(timestamp);
@@ -472,32 +540,32 @@ impl Assembler {
                 return None;
             }
         };
-        if self.awaits_keyframe && !keyframe {
+        if self.awaits_keyframe && !frame.keyframe {
+            self.count_dropped(timestamp);
+            return None;
+        }
+        if frame.keyframe {
+            self.skips_leading = self.discontinuity;
+        } else if frame.leading && self.skips_leading {
+            // It refers to what was lost, though what it follows does not.
             self.count_dropped(timestamp);
             return None;
         }
         self.awaits_keyframe = false;
         self.stats.frames += 1;
-        let discontinuity = std::mem::take(&mut self.discontinuity);
-        Some(AssembledFrame { timestamp, keyframe, discontinuity, data, first_seq, last_seq, arrival })
-    }
-
-    fn join(&mut self, first: PayloadKind) -> Joined {
-        match self.codec {
-            Codec::Vp8 => match vp8::assemble(&self.payloads) {
-                Some(data) => Joined::Frame(first.keyframe, data),
-                None => Joined::Broken,
-            },
-            Codec::H264 => match self.parameter_sets.assemble(&self.payloads) {
-                AccessUnit::Picture { keyframe, data } => Joined::Frame(keyframe, data),
-                AccessUnit::Bare => Joined::Nothing,
-                AccessUnit::Broken => Joined::Broken,
-            },
-            Codec::Opus => match self.payloads.as_slice() {
-                [only] => Joined::Frame(true, only.clone()),
-                _ => Joined::Nothing,
-            },
-        }
+        self.last_given = Some(timestamp);
+        Some(AssembledFrame {
+            timestamp,
+            keyframe: frame.keyframe,
+            discardable: frame.discardable,
+            temporal_id: frame.temporal_id,
+            spatial_id: frame.spatial_id,
+            discontinuity: std::mem::take(&mut self.discontinuity),
+            data: frame.data,
+            first_seq,
+            last_seq,
+            arrival,
+        })
     }
 }
 
@@ -509,11 +577,4 @@ enum Run {
     Hole(usize),
     /// The end has not come.
     Open,
-}
-
-enum Joined {
-    Frame(bool, Bytes),
-    /// Nothing to show, and nothing wrong.
-    Nothing,
-    Broken,
 }

@@ -3,17 +3,18 @@
 //! `single: [F NRI type 1..23 | …]` · `STAP-A: [F NRI 24 | (size 16 | NAL)*]` · `FU-A: [F NRI 28 | S E R type | piece]`
 //!
 //! Left out: the interleaved mode (STAP-B, MTAP, FU-B), which WebRTC does not use (RFC 7742 §6.2); such packets are
-//! malformed here.
+//! malformed here. H.264 without its scalable extension tells no layers.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 
-use super::annex_b::{START_CODE, nal_type, nal_units, type_of};
-use super::{PacketizeError, PayloadKind, even_pieces};
+use super::PacketizeError;
+use super::annex_b::{nal_type, unescaped};
+use super::nal::{NalFormat, NalHeader, NalPacketizer, Role, SetKind};
+use crate::bits::BitReader;
 
 const STAP_A: u8 = 24;
 const FU_A: u8 = 28;
-const FU_START: u8 = 0x80;
-const FU_END: u8 = 0x40;
+const REFERENCE: u8 = 0x60;
 
 /// The packets that a receiver takes (RFC 6184 §6.2, §6.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,248 +26,74 @@ pub enum PacketizationMode {
     NonInterleaved,
 }
 
-/// A payload whose structure was checked.
-enum Payload<'a> {
-    Single(&'a [u8]),
-    /// What follows the STAP-A header: at least one unit, and the sizes add up.
-    Aggregate(&'a [u8]),
-    /// A piece of a unit with this header.
-    Fragment {
-        header: u8,
-        first: bool,
-        last: bool,
-        data: &'a [u8],
-    },
-}
+/// The first byte: `F NRI type`.
+#[derive(Debug)]
+pub(super) struct H264;
 
-impl<'a> Payload<'a> {
-    fn parse(payload: &'a [u8]) -> Option<Self> {
-        match (type_of(payload), payload) {
-            (1..=23, nal) => Some(Self::Single(nal)),
-            (STAP_A, [_, nals @ ..]) => {
-                let total: usize = aggregated(nals).map(|nal| nal.len() + 2).sum();
-                let sound = total == nals.len() && total > 0;
-                (sound && aggregated(nals).all(|nal| (1..=23).contains(&type_of(nal))))
-                    .then_some(Self::Aggregate(nals))
-            }
-            (FU_A, [indicator, fu, data @ ..]) if !data.is_empty() && (1..=23).contains(&(fu & 0x1f)) => {
-                let header = indicator & 0xe0 | fu & 0x1f;
-                Some(Self::Fragment { header, first: fu & FU_START != 0, last: fu & FU_END != 0, data })
-            }
-            _ => None,
+impl NalFormat for H264 {
+    const HEADER_LEN: usize = 1;
+    const AGGREGATION: u8 = STAP_A;
+    const FRAGMENT: u8 = FU_A;
+    const SETS: &'static [SetKind] = &[SetKind::Sequence, SetKind::Picture];
+    const TYPE_MASK: u8 = 0x1f;
+
+    fn unit_type([first, _]: NalHeader) -> u8 {
+        first & 0x1f
+    }
+
+    fn with_type([first, _]: NalHeader, unit_type: u8) -> NalHeader {
+        [first & 0xe0 | unit_type, 0]
+    }
+
+    fn role(header: NalHeader) -> Role {
+        let unit_type = Self::unit_type(header);
+        match unit_type {
+            nal_type::SLICE | nal_type::PARTITION_A | nal_type::IDR => Role::Slice {
+                random_access: unit_type == nal_type::IDR,
+                leading: false,
+                reference: header[0] & REFERENCE != 0,
+            },
+            nal_type::SEI => Role::Supplemental,
+            nal_type::SPS => Role::ParameterSet(SetKind::Sequence),
+            nal_type::PPS => Role::ParameterSet(SetKind::Picture),
+            nal_type::AUD => Role::Delimiter,
+            nal_type::END_OF_SEQUENCE | nal_type::END_OF_STREAM => Role::Suffix,
+            nal_type::FILLER => Role::Filler,
+            1..=23 => Role::Other,
+            _ => Role::Packet,
         }
     }
-}
 
-/// The units of a STAP-A, up to the first whose size does not fit.
-fn aggregated(mut nals: &[u8]) -> impl Iterator<Item = &[u8]> {
-    std::iter::from_fn(move || {
-        let (size, rest) = nals.split_first_chunk()?;
-        let (nal, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*size)))?;
-        nals = rest;
-        Some(nal)
-    })
-}
-
-/// Whether a slice is the first of its picture: `first_mb_in_slice`, which follows the NAL header as `ue(v)`, is zero.
-fn is_first_slice(after_header: &[u8]) -> bool {
-    after_header.first().is_some_and(|byte| byte & 0x80 != 0)
-}
-
-fn is_slice(kind: u8) -> bool {
-    (nal_type::SLICE..=nal_type::IDR).contains(&kind)
-}
-
-pub(super) fn kind(payload: &[u8]) -> PayloadKind {
-    let of_unit = |unit_type: u8, after_header: &[u8]| {
-        let first_slice = is_slice(unit_type) && is_first_slice(after_header);
-        let sets = matches!(unit_type, nal_type::SPS | nal_type::AUD);
-        PayloadKind {
-            valid: true,
-            begins: sets || first_slice,
-            may_begin: sets || first_slice || !is_slice(unit_type),
-            keyframe: matches!(unit_type, nal_type::SPS | nal_type::IDR),
-            self_contained: unit_type == nal_type::SPS,
-        }
-    };
-    match Payload::parse(payload) {
-        None => PayloadKind::default(),
-        Some(Payload::Single(nal)) => of_unit(type_of(nal), &nal[1..]),
-        Some(Payload::Fragment { header, first: true, data, .. }) => of_unit(header & 0x1f, data),
-        Some(Payload::Fragment { header, .. }) => {
-            PayloadKind { valid: true, keyframe: header & 0x1f == nal_type::IDR, ..PayloadKind::default() }
-        }
-        Some(Payload::Aggregate(nals)) => {
-            let mut kinds = aggregated(nals).map(|nal| of_unit(type_of(nal), &nal[1..]));
-            let first = kinds.next().unwrap_or_default();
-            kinds.fold(first, |sum, kind| PayloadKind {
-                begins: sum.begins || kind.begins,
-                keyframe: sum.keyframe || kind.keyframe,
-                self_contained: sum.self_contained || kind.self_contained,
-                ..sum
-            })
-        }
+    /// F of all of them, and the highest NRI (RFC 6184 §5.7).
+    fn merge([aggregation, _]: NalHeader, [unit, _]: NalHeader) -> NalHeader {
+        let reference = (aggregation & REFERENCE).max(unit & REFERENCE);
+        [(aggregation | unit) & 0x80 | reference | STAP_A, 0]
     }
-}
 
-/// The parameter sets that a stream sent last, for IDR pictures that come without them.
-#[derive(Clone, Debug, Default)]
-pub(super) struct ParameterSets {
-    sps: Option<Bytes>,
-    pps: Option<Bytes>,
-}
-
-/// What became of the packets of one timestamp.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum AccessUnit {
-    /// A picture in byte stream form.
-    Picture { keyframe: bool, data: Bytes },
-    /// Parameter sets or messages without a picture: remembered, nothing to show.
-    Bare,
-    /// Malformed, or an IDR picture whose parameter sets are not known.
-    Broken,
-}
-
-impl ParameterSets {
-    /// Joins the payloads of one access unit. Delimiters and filler are left out.
-    pub(super) fn assemble(&mut self, packets: &[Bytes]) -> AccessUnit {
-        let Some(unit) = Scan::of(packets) else { return AccessUnit::Broken };
-        if let Some(sps) = unit.sps {
-            self.sps = Some(Bytes::copy_from_slice(sps));
-        }
-        if let Some(pps) = unit.pps {
-            self.pps = Some(Bytes::copy_from_slice(pps));
-        }
-        if !unit.picture {
-            return AccessUnit::Bare;
-        }
-        let (mut sps, mut pps) = (None, None);
-        if unit.idr {
-            let (Some(known_sps), Some(known_pps)) = (&self.sps, &self.pps) else {
-                return AccessUnit::Broken;
-            };
-            sps = unit.sps.is_none().then_some(known_sps);
-            pps = unit.pps.is_none().then_some(known_pps);
-        }
-        let sets_len: usize = [sps, pps].into_iter().flatten().map(|set| set.len() + START_CODE.len()).sum();
-        let mut data = BytesMut::with_capacity(sets_len + unit.bytes);
-        let put = |data: &mut BytesMut, nal: &[u8]| {
-            data.put_slice(&START_CODE);
-            data.put_slice(nal);
-        };
-        // The sequence parameter set goes to the front; the picture's has to stand before its first slice only.
-        if let Some(sps) = sps {
-            put(&mut data, sps);
-        }
-        each_unit(packets, |unit_type, start, bytes| {
-            if start
-                && is_slice(unit_type)
-                && let Some(pps) = pps.take()
-            {
-                put(&mut data, pps);
-            }
-            match bytes {
-                _ if matches!(unit_type, nal_type::AUD | nal_type::FILLER) => {}
-                UnitBytes::Whole(nal) => put(&mut data, nal),
-                UnitBytes::Piece(header, piece) => {
-                    if start {
-                        put(&mut data, &[header]);
-                    }
-                    data.put_slice(piece);
-                }
-            }
-        });
-        AccessUnit::Picture { keyframe: unit.idr, data: data.freeze() }
+    fn layer(_: NalHeader) -> Option<(u8, u8)> {
+        None
     }
-}
 
-enum UnitBytes<'a> {
-    Whole(&'a [u8]),
-    Piece(u8, &'a [u8]),
-}
-
-/// Calls `with` for each unit or piece of one, in order, with its type and whether the unit starts there.
-fn each_unit<'a>(packets: &'a [Bytes], mut with: impl FnMut(u8, bool, UnitBytes<'a>)) {
-    for payload in packets {
-        match Payload::parse(payload) {
-            Some(Payload::Single(nal)) => with(type_of(nal), true, UnitBytes::Whole(nal)),
-            Some(Payload::Aggregate(nals)) => {
-                aggregated(nals).for_each(|nal| with(type_of(nal), true, UnitBytes::Whole(nal)));
-            }
-            Some(Payload::Fragment { header, first, data, .. }) => {
-                with(header & 0x1f, first, UnitBytes::Piece(header, data));
-            }
-            None => {}
+    fn set_id(kind: SetKind, unit: &[u8]) -> Option<u32> {
+        let rbsp = unescaped(unit.get(1..)?);
+        let mut bits = BitReader::new(&rbsp);
+        if kind == SetKind::Sequence {
+            // Profile, constraints and level.
+            bits.skip(24).ok()?;
         }
-    }
-}
-
-/// What an access unit consists of.
-#[derive(Default)]
-struct Scan<'a> {
-    sps: Option<&'a [u8]>,
-    pps: Option<&'a [u8]>,
-    picture: bool,
-    idr: bool,
-    /// Upper bound of the bytes in byte stream form.
-    bytes: usize,
-}
-
-impl<'a> Scan<'a> {
-    /// `None` when a payload is malformed, fragments do not follow each other from first to last, or a parameter
-    /// set is fragmented (it has no place of its own to be remembered from).
-    fn of(packets: &'a [Bytes]) -> Option<Self> {
-        let mut open: Option<u8> = None;
-        for payload in packets {
-            match Payload::parse(payload)? {
-                Payload::Fragment { header, first, last, .. } => {
-                    if first == open.is_some() || open.is_some_and(|begun| begun & 0x1f != header & 0x1f) {
-                        return None;
-                    }
-                    if matches!(header & 0x1f, nal_type::SPS | nal_type::PPS) {
-                        return None;
-                    }
-                    open = (!last).then_some(header);
-                }
-                _ if open.is_some() => return None,
-                _ => {}
-            }
-        }
-        if open.is_some() {
-            return None;
-        }
-        let mut scan = Self::default();
-        each_unit(packets, |unit_type, start, bytes| {
-            let len = match bytes {
-                UnitBytes::Whole(nal) => {
-                    match unit_type {
-                        nal_type::SPS => scan.sps = Some(nal),
-                        nal_type::PPS => scan.pps = Some(nal),
-                        _ => {}
-                    }
-                    nal.len()
-                }
-                UnitBytes::Piece(_, piece) => piece.len() + usize::from(start),
-            };
-            scan.picture |= is_slice(unit_type);
-            scan.idr |= unit_type == nal_type::IDR;
-            scan.bytes += len + if start { START_CODE.len() } else { 0 };
-        });
-        Some(scan)
+        bits.exp_golomb().ok()
     }
 }
 
 /// Cuts access units into payloads.
 #[derive(Clone, Debug)]
-pub struct H264Packetizer {
-    mode: PacketizationMode,
-}
+pub struct H264Packetizer(NalPacketizer<H264>);
 
 impl H264Packetizer {
     /// For a receiver that takes `mode`.
     #[must_use]
     pub const fn new(mode: PacketizationMode) -> Self {
-        Self { mode }
+        Self(NalPacketizer::new(matches!(mode, PacketizationMode::SingleNal)))
     }
 
     /// Appends the payloads of one access unit in byte stream form. In mode 1 parameter sets and SEI share
@@ -281,70 +108,7 @@ impl H264Packetizer {
         max_payload_bytes: usize,
         out: &mut Vec<Bytes>,
     ) -> Result<(), PacketizeError> {
-        if max_payload_bytes < 3 {
-            return Err(PacketizeError::MaxPayloadSize);
-        }
-        let units = nal_units(frame).filter(|nal| !matches!(type_of(nal), nal_type::AUD | nal_type::FILLER));
-        let sendable = |nal: &[u8]| (1..=23).contains(&type_of(nal));
-        let mut units = units.filter(|nal| sendable(nal)).peekable();
-        if units.peek().is_none() {
-            return Err(PacketizeError::Empty);
-        }
-        let mut oversized = units.clone().filter(|nal| nal.len() > max_payload_bytes);
-        if self.mode == PacketizationMode::SingleNal && oversized.next().is_some() {
-            return Err(PacketizeError::TooLarge);
-        }
-        let packets = frame.len() / max_payload_bytes + 8;
-        let mut buffer = BytesMut::with_capacity(frame.len() + packets * 3);
-        let aggregates = |nal: &[u8]| matches!(type_of(nal), nal_type::SEI..=nal_type::PPS);
-        while let Some(nal) = units.next() {
-            if nal.len() > max_payload_bytes {
-                fragment(nal, max_payload_bytes, &mut buffer, out);
-                continue;
-            }
-            let mut stap_len = 1 + 2 + nal.len();
-            let joins =
-                |next: &&[u8], len: usize| aggregates(next) && len + 2 + next.len() <= max_payload_bytes;
-            let together = self.mode == PacketizationMode::NonInterleaved && aggregates(nal);
-            if !together || !units.peek().is_some_and(|next| joins(next, stap_len)) {
-                buffer.put_slice(nal);
-                out.push(buffer.split().freeze());
-                continue;
-            }
-            let mut header = STAP_A | nal[0] & 0x60;
-            buffer.put_u8(header);
-            put_sized(&mut buffer, nal);
-            while let Some(next) = units.next_if(|next| joins(next, stap_len)) {
-                stap_len += 2 + next.len();
-                header = STAP_A | (header & 0x60).max(next[0] & 0x60);
-                put_sized(&mut buffer, next);
-            }
-            buffer[0] = header;
-            out.push(buffer.split().freeze());
-        }
-        Ok(())
-    }
-}
-
-fn put_sized(buffer: &mut BytesMut, nal: &[u8]) {
-    buffer.put_u16(nal.len() as u16);
-    buffer.put_slice(nal);
-}
-
-/// Appends the FU-As of one unit: the header byte of the unit goes into the two of each packet.
-fn fragment(nal: &[u8], max_payload_bytes: usize, buffer: &mut BytesMut, out: &mut Vec<Bytes>) {
-    let (header, mut rest) = (nal[0], &nal[1..]);
-    let mut flags = FU_START;
-    for piece in even_pieces(rest.len(), max_payload_bytes - 2) {
-        let (data, after) = rest.split_at(piece);
-        rest = after;
-        if rest.is_empty() {
-            flags |= FU_END;
-        }
-        buffer.put_slice(&[FU_A | header & 0xe0, flags | header & 0x1f]);
-        buffer.put_slice(data);
-        out.push(buffer.split().freeze());
-        flags = 0;
+        self.0.packetize(frame, max_payload_bytes, out)
     }
 }
 
@@ -352,7 +116,22 @@ fn fragment(nal: &[u8], max_payload_bytes: usize, buffer: &mut BytesMut, out: &m
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::annex_b::{START_CODE, type_of};
+    use super::super::depacketizer::tests::pieces;
+    use super::super::depacketizer::{Joined, JoinedFrame};
+    use super::super::nal::{AccessUnits, kind as kind_of};
     use super::*;
+    use crate::codec::{Codec, PayloadKind};
+
+    type ParameterSets = AccessUnits<H264>;
+
+    fn kind(payload: &[u8]) -> PayloadKind {
+        kind_of::<H264>(payload)
+    }
+
+    fn is_slice(unit_type: u8) -> bool {
+        matches!(unit_type, nal_type::SLICE | nal_type::IDR)
+    }
 
     const SPS: [u8; 4] = [0x67, 0x42, 0xe0, 0x1f];
     const PPS: [u8; 2] = [0x68, 0xce];
@@ -376,15 +155,15 @@ mod tests {
         nal
     }
 
-    fn picture(unit: AccessUnit) -> (bool, Vec<u8>) {
-        match unit {
-            AccessUnit::Picture { keyframe, data } => (keyframe, data.to_vec()),
+    fn picture(joined: Joined) -> (bool, Vec<u8>) {
+        match joined {
+            Joined::Frame(JoinedFrame { keyframe, data, .. }) => (keyframe, data.to_vec()),
             other => panic!("{other:?}"),
         }
     }
 
-    fn assemble(sets: &mut ParameterSets, packets: &[Bytes]) -> AccessUnit {
-        sets.assemble(packets)
+    fn assemble(sets: &mut ParameterSets, packets: &[Bytes]) -> Joined {
+        sets.assemble(&pieces(Codec::H264, packets))
     }
 
     #[test]
@@ -414,8 +193,8 @@ mod tests {
     fn an_idr_picture_without_parameter_sets_gets_the_last_ones() {
         let mut sets = ParameterSets::default();
         let bare_idr = packetize(&[&[6, 1], &idr(5)], 1200);
-        assert_eq!(assemble(&mut sets, &bare_idr), AccessUnit::Broken);
-        assert_eq!(assemble(&mut sets, &packetize(&[&SPS, &PPS], 1200)), AccessUnit::Bare);
+        assert_eq!(assemble(&mut sets, &bare_idr), Joined::Broken);
+        assert_eq!(assemble(&mut sets, &packetize(&[&SPS, &PPS], 1200)), Joined::Nothing);
         let expected = stream(&[&SPS, &[6, 1], &PPS, &idr(5)]);
         assert_eq!(picture(assemble(&mut sets, &bare_idr)), (true, expected));
         let delta = packetize(&[&[0x41, 0x9a, 1]], 1200);
@@ -426,19 +205,19 @@ mod tests {
     fn fragments_out_of_line_are_broken() {
         let mut sets = ParameterSets::default();
         let all = packetize(&[&SPS, &PPS, &idr(3000)], 1200);
-        assert!(matches!(assemble(&mut sets, &all), AccessUnit::Picture { .. }));
+        assert!(matches!(assemble(&mut sets, &all), Joined::Frame(_)));
         // The first fragment, the last one, and one that is twice the first. One in the middle shows in the numbers only.
         for missing in [1, all.len() - 1] {
             let mut some = all.clone();
             some.remove(missing);
-            assert!(matches!(assemble(&mut sets, &some), AccessUnit::Broken), "without {missing}");
+            assert!(matches!(assemble(&mut sets, &some), Joined::Broken), "without {missing}");
         }
         let mut twice = all.clone();
         twice.insert(1, all[1].clone());
-        assert!(matches!(assemble(&mut sets, &twice), AccessUnit::Broken));
+        assert!(matches!(assemble(&mut sets, &twice), Joined::Broken));
         let mut interrupted = all.clone();
         interrupted.insert(2, Bytes::from_static(&[0x41, 0x80]));
-        assert_eq!(assemble(&mut sets, &interrupted), AccessUnit::Broken);
+        assert_eq!(assemble(&mut sets, &interrupted), Joined::Broken);
     }
 
     #[test]
@@ -475,7 +254,7 @@ mod tests {
             &[0x7f, 1],
         ] {
             assert!(!kind(bad).valid, "{bad:x?}");
-            assert_eq!(ParameterSets::default().assemble(&[Bytes::from_static(bad)]), AccessUnit::Broken);
+            assert_eq!(assemble(&mut ParameterSets::default(), &[Bytes::from_static(bad)]), Joined::Broken);
         }
     }
 
@@ -498,7 +277,7 @@ mod tests {
             let mut sets = ParameterSets::default();
             let has_picture = units.iter().any(|unit| is_slice(type_of(unit)));
             match assemble(&mut sets, &small) {
-                AccessUnit::Picture { data, keyframe } => {
+                Joined::Frame(JoinedFrame { data, keyframe, .. }) => {
                     prop_assert_eq!(data.to_vec(), stream(&units));
                     prop_assert_eq!(keyframe, units.iter().any(|unit| type_of(unit) == nal_type::IDR));
                 }
@@ -510,7 +289,9 @@ mod tests {
         fn slices_survive_any_cut(len in 1usize..3000, max in 3usize..200) {
             let nal = idr(len);
             let out = packetize(&[&nal], max);
-            let mut sets = ParameterSets { sps: Some(Bytes::from_static(&SPS)), pps: Some(Bytes::from_static(&PPS)) };
+            let mut sets = ParameterSets::default();
+            sets.add_parameter_set(&SPS);
+            sets.add_parameter_set(&PPS);
             prop_assert_eq!(picture(assemble(&mut sets, &out)), (true, stream(&[&SPS, &PPS, &nal])));
         }
 

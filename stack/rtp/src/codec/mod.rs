@@ -3,25 +3,50 @@
 //! | codec | payload format | packets |
 //! |---|---|---|
 //! | [`Codec::Vp8`] | RFC 7741 | descriptor and a piece of the frame |
+//! | [`Codec::Vp9`] | RFC 9628, flexible and not | descriptor and a piece of a layer's frame |
+//! | [`Codec::Av1`] | RTP Payload Format For AV1 1.0.0 | OBUs and pieces of them |
 //! | [`Codec::H264`] | RFC 6184, packetization modes 0 and 1 | single NAL unit, STAP-A, FU-A |
+//! | [`Codec::H265`] | RFC 7798, without decoding order numbers | single NAL unit, aggregation packet, fragment |
 //! | [`Codec::Opus`] | RFC 7587 | one frame each |
+//! | [`Codec::Pcmu`], [`Codec::Pcma`], [`Codec::G722`], [`Codec::L16`] | RFC 3551 §4.5 | any number of samples each |
+//! | [`red`] | RFC 2198 | a frame of sound, and earlier ones again |
+//! | [`telephone_event`] | RFC 4733 | keys and other signals beside the sound |
+//! | [`comfort_noise`] | RFC 3389 | what silence sounds like |
 //!
-//! A [`Packetizer`] cuts frames, an [`Assembler`] puts them together again through loss and reorder.
+//! A [`Packetizer`] cuts frames, an [`Assembler`] puts them together again through loss and reorder, and
+//! [`PayloadKind`] is what a single packet tells.
 
 pub mod annex_b;
 pub mod assembler;
+pub mod audio;
+pub mod av1;
+pub mod comfort_noise;
+mod depacketizer;
 pub mod h264;
+pub mod h265;
+#[cfg(test)]
+mod header_writer;
+mod nal;
 pub mod opus;
+mod packetizer;
+mod payload;
+pub mod red;
 pub mod sps;
+pub mod telephone_event;
 pub mod vp8;
+pub mod vp9;
 
 pub use assembler::{AssembledFrame, Assembler, AssemblerConfig, AssemblerInput, AssemblerStats};
+pub use audio::AudioPacketizer;
+pub use av1::{Av1Packetizer, Av1Sequence};
 pub use h264::{H264Packetizer, PacketizationMode};
-pub use opus::OpusPacketizer;
+pub use h265::{H265Packetizer, H265Sps};
+pub use packetizer::{PacketizeError, Packetizer};
+pub use payload::{PayloadKind, is_keyframe};
+pub use red::RedPacketizer;
 pub use sps::Sps;
 pub use vp8::{Vp8Descriptor, Vp8Packetizer};
-
-use bytes::Bytes;
+pub use vp9::{Vp9Descriptor, Vp9Packetizer};
 
 /// The codecs whose payload format is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,136 +54,117 @@ use bytes::Bytes;
 pub enum Codec {
     /// VP8.
     Vp8,
+    /// VP9.
+    Vp9,
+    /// AV1, in the low-overhead format outside of RTP.
+    Av1,
     /// H.264, in Annex-B form outside of RTP.
     H264,
+    /// H.265, in Annex-B form outside of RTP.
+    H265,
     /// Opus.
     Opus,
+    /// G.711, µ-law.
+    Pcmu,
+    /// G.711, A-law.
+    Pcma,
+    /// G.722, at 64 kbit/s.
+    G722,
+    /// Linear samples of 16 bits in network byte order, of several channels by turns.
+    L16 {
+        /// Samples per second of each channel.
+        rate_hz: u32,
+        /// How many channels; 0 is taken for 1.
+        channels: u8,
+    },
 }
 
 impl Codec {
-    /// Ticks of the RTP clock per second, in Hz.
+    /// Ticks of the RTP clock per second, in Hz. Of G.722 half its sampling rate (RFC 3551 §4.5.2).
     #[must_use]
     pub const fn clock_rate_hz(self) -> u32 {
         match self {
-            Self::Vp8 | Self::H264 => 90_000,
+            Self::Vp8 | Self::Vp9 | Self::Av1 | Self::H264 | Self::H265 => 90_000,
             Self::Opus => 48_000,
+            Self::Pcmu | Self::Pcma | Self::G722 => 8000,
+            Self::L16 { rate_hz, .. } => rate_hz,
         }
     }
 
-    /// Whether frames depend on earlier ones, so that after a loss only a keyframe gives a clean picture.
+    /// Audio channels as signalled: Opus always says two (RFC 7587 §7). 1 for video.
+    #[must_use]
+    pub const fn channels(self) -> u8 {
+        match self {
+            Self::Opus => 2,
+            Self::L16 { channels, .. } if channels > 0 => channels,
+            _ => 1,
+        }
+    }
+
+    /// Whether it is video: frames depend on earlier ones, so that after a loss only a keyframe gives a clean picture.
     #[must_use]
     pub const fn has_keyframes(self) -> bool {
-        matches!(self, Self::Vp8 | Self::H264)
+        matches!(self, Self::Vp8 | Self::Vp9 | Self::Av1 | Self::H264 | Self::H265)
     }
 
-    /// The codec with this name in `a=rtpmap`, in any case.
+    /// How far a payload of sound takes the RTP clock, in ticks; `None` for a malformed one and for video.
     #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        [("VP8", Self::Vp8), ("H264", Self::H264), ("opus", Self::Opus)]
-            .into_iter()
-            .find_map(|(known, codec)| known.eq_ignore_ascii_case(name).then_some(codec))
+    pub fn ticks(self, payload: &[u8]) -> Option<u32> {
+        audio::ticks(self, payload)
     }
-}
 
-/// Whether an RTP payload begins a keyframe. Each packet of a codec without keyframes does; empty and malformed
-/// payloads do not.
-#[must_use]
-pub fn is_keyframe(codec: Codec, payload: &[u8]) -> bool {
-    let kind = PayloadKind::of(codec, payload);
-    kind.valid && kind.begins && kind.keyframe
-}
-
-/// What the payload of one packet tells about its frame.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct PayloadKind {
-    /// The payload can be read. All else is false when this is.
-    pub(crate) valid: bool,
-    /// Certainly the first packet of its frame.
-    pub(crate) begins: bool,
-    /// Not certainly a later packet of its frame.
-    pub(crate) may_begin: bool,
-    /// Belongs to a keyframe. Told by the first packets of it at least.
-    pub(crate) keyframe: bool,
-    /// A keyframe that begins here needs nothing from an earlier packet.
-    pub(crate) self_contained: bool,
-}
-
-impl PayloadKind {
-    /// Every packet is a frame of its own.
-    pub(crate) const WHOLE: Self =
-        Self { valid: true, begins: true, may_begin: true, keyframe: true, self_contained: true };
-
-    pub(crate) fn of(codec: Codec, payload: &[u8]) -> Self {
-        match codec {
-            Codec::Vp8 => vp8::kind(payload),
-            Codec::H264 => h264::kind(payload),
-            Codec::Opus if payload.is_empty() => Self::default(),
-            Codec::Opus => Self::WHOLE,
-        }
-    }
-}
-
-/// Why a frame cannot be cut into packets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-#[non_exhaustive]
-pub enum PacketizeError {
-    /// There is nothing in the frame that could be sent.
-    #[error("the frame is empty")]
-    Empty,
-    /// The frame, or a NAL unit of it, is too large for one packet and the payload format cannot cut it.
-    #[error("the frame does not fit one packet and cannot be cut")]
-    TooLarge,
-    /// The payload size leaves no room beside the payload header.
-    #[error("the payload size is too small")]
-    MaxPayloadSize,
-}
-
-/// Cuts the frames of one stream into RTP payloads.
-#[derive(Clone, Debug)]
-pub enum Packetizer {
-    /// VP8.
-    Vp8(Vp8Packetizer),
-    /// H.264.
-    H264(H264Packetizer),
-    /// Opus.
-    Opus(OpusPacketizer),
-}
-
-impl Packetizer {
-    /// A packetizer with the defaults of the codec: a picture id that starts at `first_picture_id` (its low 15 bits;
-    /// draw it at random) for VP8, packetization mode 1 for H.264.
+    /// Its name in `a=rtpmap`.
     #[must_use]
-    pub fn new(codec: Codec, first_picture_id: u16) -> Self {
-        match codec {
-            Codec::Vp8 => Self::Vp8(Vp8Packetizer::new(first_picture_id)),
-            Codec::H264 => Self::H264(H264Packetizer::new(PacketizationMode::NonInterleaved)),
-            Codec::Opus => Self::Opus(OpusPacketizer),
-        }
-    }
-
-    /// Appends the payloads of one frame to `out`, each of at most `max_payload_bytes`. Video: the last one gets the marker
-    /// bit. They share one allocation.
-    ///
-    /// # Errors
-    /// [`PacketizeError`]; nothing is appended then.
-    pub fn packetize(
-        &mut self,
-        frame: &[u8],
-        max_payload_bytes: usize,
-        out: &mut Vec<Bytes>,
-    ) -> Result<(), PacketizeError> {
+    pub const fn name(self) -> &'static str {
         match self {
-            Self::Vp8(packetizer) => packetizer.packetize(frame, max_payload_bytes, out),
-            Self::H264(packetizer) => packetizer.packetize(frame, max_payload_bytes, out),
-            Self::Opus(packetizer) => packetizer.packetize(frame, max_payload_bytes, out),
+            Self::Vp8 => "VP8",
+            Self::Vp9 => "VP9",
+            Self::Av1 => "AV1",
+            Self::H264 => "H264",
+            Self::H265 => "H265",
+            Self::Opus => "opus",
+            Self::Pcmu => "PCMU",
+            Self::Pcma => "PCMA",
+            Self::G722 => "G722",
+            Self::L16 { .. } => "L16",
         }
     }
-}
 
-/// Cuts `len` bytes into the fewest pieces of at most `max`, as equal as can be: yields the length of each.
-pub(crate) fn even_pieces(len: usize, max: usize) -> impl Iterator<Item = usize> + Clone {
-    let pieces = len.div_ceil(max.max(1));
-    (0..pieces).map(move |n| len * (n + 1) / pieces - len * n / pieces)
+    /// The codec of an `a=rtpmap`: its name in any case, its clock rate in Hz and its channels, 1 where none are told. `None`
+    /// when the codec is unknown or has another clock rate or number of channels. For video the channels do not matter.
+    #[must_use]
+    pub fn from_rtpmap(name: &str, clock_rate_hz: u32, channels: u8) -> Option<Self> {
+        let l16 = Self::L16 { rate_hz: clock_rate_hz, channels };
+        [
+            Self::Vp8,
+            Self::Vp9,
+            Self::Av1,
+            Self::H264,
+            Self::H265,
+            Self::Opus,
+            Self::Pcmu,
+            Self::Pcma,
+            Self::G722,
+            l16,
+        ]
+        .into_iter()
+        .find(|codec| codec.name().eq_ignore_ascii_case(name))
+        .filter(|codec| codec.clock_rate_hz() == clock_rate_hz && clock_rate_hz > 0)
+        .filter(|codec| codec.has_keyframes() || codec.channels() == channels)
+    }
+
+    /// The codec of a payload type that needs no `a=rtpmap` (RFC 3551 §6): 0, 8, 9, 10 and 11.
+    #[must_use]
+    pub const fn from_static_payload_type(payload_type: u8) -> Option<Self> {
+        match payload_type {
+            0 => Some(Self::Pcmu),
+            8 => Some(Self::Pcma),
+            9 => Some(Self::G722),
+            10 => Some(Self::L16 { rate_hz: 44_100, channels: 2 }),
+            11 => Some(Self::L16 { rate_hz: 44_100, channels: 1 }),
+            _ => None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -166,25 +172,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_found_in_any_case() {
-        assert_eq!(Codec::from_name("vp8"), Some(Codec::Vp8));
-        assert_eq!(Codec::from_name("OPUS"), Some(Codec::Opus));
-        assert_eq!(Codec::from_name("rtx"), None);
-        assert_eq!(Codec::Opus.clock_rate_hz(), 48_000);
-    }
-
-    #[test]
-    fn pieces_are_even_and_few() {
-        assert_eq!(even_pieces(10, 4).collect::<Vec<_>>(), [3, 3, 4]);
-        assert_eq!(even_pieces(8, 4).collect::<Vec<_>>(), [4, 4]);
-        assert_eq!(even_pieces(0, 4).count(), 0);
-    }
-
-    #[test]
-    fn empty_payloads_begin_nothing() {
-        for codec in [Codec::Vp8, Codec::H264, Codec::Opus] {
-            assert!(!is_keyframe(codec, &[]));
+    fn names_are_found_in_any_case_with_rate_and_channels() {
+        for (name, rate, channels, codec) in [
+            ("vp8", 90_000, 1, Some(Codec::Vp8)),
+            ("AV1", 90_000, 1, Some(Codec::Av1)),
+            ("VP9", 8000, 1, None),
+            ("OPUS", 48_000, 2, Some(Codec::Opus)),
+            ("opus", 48_000, 1, None),
+            ("g722", 8000, 1, Some(Codec::G722)),
+            ("G722", 16_000, 1, None),
+            ("PCMA", 8000, 1, Some(Codec::Pcma)),
+            ("PCMU", 8000, 2, None),
+            ("L16", 44_100, 2, Some(Codec::L16 { rate_hz: 44_100, channels: 2 })),
+            ("L16", 44_100, 0, None),
+            ("L16", 0, 1, None),
+            ("rtx", 90_000, 1, None),
+        ] {
+            assert_eq!(Codec::from_rtpmap(name, rate, channels), codec, "{name}/{rate}/{channels}");
         }
-        assert!(is_keyframe(Codec::Opus, &[0xfc]));
+    }
+
+    #[test]
+    fn static_payload_types_are_those_of_rfc_3551() {
+        assert_eq!(Codec::from_static_payload_type(0), Some(Codec::Pcmu));
+        assert_eq!(Codec::from_static_payload_type(8), Some(Codec::Pcma));
+        assert_eq!(Codec::from_static_payload_type(9), Some(Codec::G722));
+        assert_eq!(Codec::from_static_payload_type(10), Codec::from_rtpmap("L16", 44_100, 2));
+        assert_eq!(Codec::from_static_payload_type(11), Codec::from_rtpmap("L16", 44_100, 1));
+        assert_eq!(Codec::from_static_payload_type(96), None);
     }
 }

@@ -1,37 +1,6 @@
-//! Opus (RFC 7587): one Opus packet is one payload, without a payload header.
+//! Opus (RFC 7587): what the first bytes of a packet tell. The packet is the payload, without a payload header.
 
 use std::time::Duration;
-
-use bytes::Bytes;
-
-use super::PacketizeError;
-
-/// Puts Opus packets into RTP payloads.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct OpusPacketizer;
-
-impl OpusPacketizer {
-    /// Appends the one payload of an Opus packet.
-    ///
-    /// # Errors
-    /// [`PacketizeError::Empty`], and [`PacketizeError::TooLarge`] for more than `max_payload_bytes`: an Opus packet
-    /// cannot be cut (RFC 7587 §4.2).
-    pub fn packetize(
-        &mut self,
-        frame: &[u8],
-        max_payload_bytes: usize,
-        out: &mut Vec<Bytes>,
-    ) -> Result<(), PacketizeError> {
-        if frame.is_empty() {
-            return Err(PacketizeError::Empty);
-        }
-        if frame.len() > max_payload_bytes {
-            return Err(PacketizeError::TooLarge);
-        }
-        out.push(Bytes::copy_from_slice(frame));
-        Ok(())
-    }
-}
 
 /// How much sound an Opus packet holds, from its TOC byte (RFC 6716 §3.1, §3.2): 2.5 to 120 ms. `None` for a packet
 /// that breaks those rules.
@@ -57,16 +26,6 @@ pub fn duration(packet: &[u8]) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_packet_is_a_payload() {
-        let mut out = Vec::new();
-        OpusPacketizer.packetize(&[0xfc, 1, 2], 3, &mut out).unwrap();
-        assert_eq!(out, [&[0xfc, 1, 2][..]]);
-        assert_eq!(OpusPacketizer.packetize(&[1; 4], 3, &mut out), Err(PacketizeError::TooLarge));
-        assert_eq!(OpusPacketizer.packetize(&[], 3, &mut out), Err(PacketizeError::Empty));
-        assert_eq!(out.len(), 1);
-    }
 
     #[test]
     fn the_first_byte_tells_the_duration() {

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use super::annex_b::{nal_type, type_of};
+use super::annex_b::{nal_type, type_of, unescaped};
 use crate::DecodeError;
+use crate::bits::BitReader;
 
 /// The profile, level and picture size of a sequence parameter set.
 ///
@@ -32,7 +33,8 @@ impl Sps {
         if type_of(nal) != nal_type::SPS {
             return Err(DecodeError::Malformed);
         }
-        let mut bits = BitReader::new(&nal[1..]);
+        let rbsp = unescaped(&nal[1..]);
+        let mut bits = BitReader::new(&rbsp);
         let profile = bits.bits(8)? as u8;
         let constraints = bits.bits(8)? as u8;
         let level = bits.bits(8)? as u8;
@@ -143,106 +145,21 @@ fn skip_scaling_list(bits: &mut BitReader<'_>, size: u32) -> Result<(), DecodeEr
     Ok(())
 }
 
-/// Reads bits and leaves out emulation prevention bytes (§7.4.1).
-struct BitReader<'a> {
-    data: &'a [u8],
-    at: usize,
-    bit: u32,
-    zeros: usize,
-}
-
-impl<'a> BitReader<'a> {
-    const fn new(data: &'a [u8]) -> Self {
-        Self { data, at: 0, bit: 0, zeros: 0 }
-    }
-
-    fn flag(&mut self) -> Result<bool, DecodeError> {
-        if self.bit == 0 && self.zeros >= 2 && self.data.get(self.at) == Some(&3) {
-            self.at += 1;
-            self.zeros = 0;
-        }
-        let byte = *self.data.get(self.at).ok_or(DecodeError::Truncated)?;
-        let flag = byte >> (7 - self.bit) & 1 != 0;
-        self.bit += 1;
-        if self.bit == 8 {
-            self.bit = 0;
-            self.at += 1;
-            self.zeros = if byte == 0 { self.zeros + 1 } else { 0 };
-        }
-        Ok(flag)
-    }
-
-    fn bits(&mut self, count: u32) -> Result<u32, DecodeError> {
-        (0..count).try_fold(0, |value, _| Ok(value << 1 | u32::from(self.flag()?)))
-    }
-
-    /// `ue(v)` (§9.1), of at most 31 bits after the zeros.
-    fn exp_golomb(&mut self) -> Result<u32, DecodeError> {
-        let mut zeros = 0;
-        while !self.flag()? {
-            zeros += 1;
-            if zeros > 31 {
-                return Err(DecodeError::Malformed);
-            }
-        }
-        Ok(((1 << zeros) - 1) + self.bits(zeros)?)
-    }
-
-    /// `se(v)`, cut to the range that fields of this size have.
-    fn signed_exp_golomb(&mut self) -> Result<i32, DecodeError> {
-        let code = self.exp_golomb()?;
-        let magnitude = code.div_ceil(2).min(0xffff) as i32;
-        Ok(if code % 2 == 1 { magnitude } else { -magnitude })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::header_writer::HeaderWriter;
     use super::*;
-
-    /// Writes the fields of a parameter set bit by bit.
-    #[derive(Default)]
-    struct BitWriter(Vec<bool>);
-
-    impl BitWriter {
-        fn bits(&mut self, value: u32, count: u32) -> &mut Self {
-            self.0.extend((0..count).rev().map(|bit| value >> bit & 1 != 0));
-            self
-        }
-
-        fn ue(&mut self, value: u32) -> &mut Self {
-            let code = value + 1;
-            let len = 32 - code.leading_zeros();
-            self.bits(0, len - 1).bits(code, len)
-        }
-
-        fn nal(&mut self) -> Vec<u8> {
-            self.bits(1, 1);
-            let mut nal = vec![0x67];
-            let mut zeros = 0;
-            for byte in self.0.chunks(8) {
-                let byte = byte.iter().zip((0..8).rev()).fold(0, |sum, (&bit, at)| sum | u8::from(bit) << at);
-                if zeros >= 2 && byte <= 3 {
-                    nal.push(3);
-                    zeros = 0;
-                }
-                nal.push(byte);
-                zeros = if byte == 0 { zeros + 1 } else { 0 };
-            }
-            nal
-        }
-    }
 
     /// 640×360 in Constrained Baseline, level 3.1: 40 × 23 macroblocks with eight rows cropped.
     fn baseline() -> Vec<u8> {
-        let mut bits = BitWriter::default();
+        let mut bits = HeaderWriter::default();
         bits.bits(0x42, 8).bits(0xe0, 8).bits(31, 8).ue(0);
         bits.ue(0).ue(2).ue(1).bits(0, 1);
         bits.ue(39).ue(22).bits(1, 1).bits(1, 1);
         bits.bits(1, 1).ue(0).ue(0).ue(0).ue(4);
-        bits.bits(0, 1).nal()
+        bits.bits(0, 1).nal(&[0x67])
     }
 
     #[test]
@@ -255,7 +172,7 @@ mod tests {
     /// High profile with a scaling list, picture order type 1, interlaced, 4:2:0 cropping: 1920×1080.
     #[test]
     fn high_profile_fields_are_stepped_over() {
-        let mut bits = BitWriter::default();
+        let mut bits = HeaderWriter::default();
         bits.bits(100, 8).bits(0, 8).bits(40, 8).ue(0);
         bits.ue(1).ue(0).ue(0).bits(0, 1).bits(1, 1);
         // One list of 16 that ends at its first value (delta −8), and one of 64 likewise.
@@ -263,7 +180,7 @@ mod tests {
         bits.ue(0).ue(1).bits(0, 1).ue(0).ue(0).ue(2).ue(5).ue(6).ue(4).bits(0, 1);
         bits.ue(119).ue(33).bits(0, 1).bits(1, 1).bits(1, 1);
         bits.bits(1, 1).ue(0).ue(0).ue(0).ue(2);
-        let sps = Sps::parse(&bits.bits(0, 1).nal()).unwrap();
+        let sps = Sps::parse(&bits.bits(0, 1).nal(&[0x67])).unwrap();
         assert_eq!((sps.width, sps.height, sps.to_string().as_str()), (1920, 1080, "avc1.640028"));
     }
 
@@ -279,12 +196,12 @@ mod tests {
 
     #[test]
     fn cropping_all_of_the_picture_is_refused() {
-        let mut bits = BitWriter::default();
+        let mut bits = HeaderWriter::default();
         bits.bits(0x42, 8).bits(0xe0, 8).bits(31, 8).ue(0);
         bits.ue(0).ue(2).ue(1).bits(0, 1);
         bits.ue(0).ue(0).bits(1, 1).bits(1, 1);
         bits.bits(1, 1).ue(4).ue(4).ue(0).ue(0);
-        assert_eq!(Sps::parse(&bits.bits(0, 1).nal()), Err(DecodeError::Malformed));
+        assert_eq!(Sps::parse(&bits.bits(0, 1).nal(&[0x67])), Err(DecodeError::Malformed));
     }
 
     proptest! {

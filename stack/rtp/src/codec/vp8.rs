@@ -4,7 +4,8 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::{PacketizeError, PayloadKind, even_pieces};
+use super::packetizer::even_pieces;
+use super::{PacketizeError, PayloadKind};
 use crate::DecodeError;
 
 /// A parsed payload descriptor (RFC 7741 §4.2). It remembers where its fields stand, so that a forwarder can
@@ -162,24 +163,18 @@ pub(super) fn kind(payload: &[u8]) -> PayloadKind {
     let Ok(descriptor) = Vp8Descriptor::parse(payload) else { return PayloadKind::default() };
     let begins = descriptor.starts_frame();
     let keyframe = begins && frame_is_keyframe(&payload[descriptor.len()..]);
-    PayloadKind { valid: true, begins, may_begin: begins, keyframe, self_contained: true }
-}
-
-/// The frame that the payloads of `packets` make up. `None` when a descriptor is bad or a second frame begins.
-pub(super) fn assemble(packets: &[Bytes]) -> Option<Bytes> {
-    let start = |payload: &Bytes| Vp8Descriptor::parse(payload).ok().map(|descriptor| descriptor.len());
-    if let [only] = packets {
-        return Some(only.slice(start(only)?..));
+    PayloadKind {
+        valid: true,
+        begins,
+        may_begin: begins,
+        keyframe,
+        self_contained: true,
+        discardable: descriptor.non_reference,
+        temporal_id: descriptor.temporal_id,
+        header_len: u16::from(descriptor.len),
+        layer_begins: begins,
+        ..PayloadKind::default()
     }
-    let mut frame = BytesMut::with_capacity(packets.iter().map(|payload| payload.len()).sum());
-    for (n, payload) in packets.iter().enumerate() {
-        let descriptor = Vp8Descriptor::parse(payload).ok()?;
-        if descriptor.starts_frame() != (n == 0) {
-            return None;
-        }
-        frame.extend_from_slice(&payload[descriptor.len()..]);
-    }
-    Some(frame.freeze())
 }
 
 /// Cuts VP8 frames into payloads with a 15-bit picture id.
@@ -249,7 +244,9 @@ impl Vp8Packetizer {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::depacketizer::tests::join;
     use super::*;
+    use crate::codec::Codec;
 
     /// RFC 7741 §4.2, all fields in both widths of the picture id.
     #[test]
@@ -339,7 +336,7 @@ mod tests {
             packetizer.packetize(&frame, max, &mut out).unwrap();
             prop_assert!(out.iter().all(|payload| payload.len() <= max));
             prop_assert_eq!(kind(&out[0]).keyframe, frame_is_keyframe(&frame));
-            prop_assert_eq!(assemble(&out), Some(Bytes::from(frame)));
+            prop_assert_eq!(join(Codec::Vp8, &out).map(|joined| joined.data), Some(Bytes::from(frame)));
         }
 
         #[test]
