@@ -3,6 +3,7 @@
 //! Each body takes bytes and panics when something is wrong; the machines among them first turn the bytes into
 //! operations. `fuzz/fuzz_targets/` hands them to libFuzzer, and `cargo test` replays `fuzz/corpus/` through them.
 
+mod codec;
 mod dtls;
 mod ext;
 mod ice;
@@ -12,12 +13,15 @@ mod rtp;
 mod sdp;
 mod srtp;
 
+pub use codec::{
+    audio, av1, codec_headers, comfort_noise, h264, h265, opus, packetize, red, telephone_event, vp8, vp9,
+};
 pub use dtls::{dtls_handshake, dtls_records};
 pub use ext::{dependency_descriptor, extension};
 pub use ice::{ice_agent, ice_candidate, stun};
 pub use media::{byte_stream, ivf, ogg_opus, wav};
 pub use peer::peer;
-pub use rtp::{h264, opus, rtcp, rtp, vp8};
+pub use rtp::{rtcp, rtp};
 pub use sdp::{sdp, sdp_fragment};
 pub use srtp::{srtp, srtp_session};
 
@@ -25,19 +29,26 @@ pub use srtp::{srtp, srtp_session};
 pub type Body = fn(&[u8]);
 
 /// Every target by its name, which is also that of its file in `fuzz_targets/` and of its corpus.
-pub const TARGETS: [(&str, Body); 21] = [
+pub const TARGETS: [(&str, Body); 30] = [
+    ("audio", audio),
+    ("av1", av1),
     ("byte_stream", byte_stream),
+    ("codec_headers", codec_headers),
+    ("comfort_noise", comfort_noise),
     ("dependency_descriptor", dependency_descriptor),
     ("dtls_handshake", dtls_handshake),
     ("dtls_records", dtls_records),
     ("extension", extension),
     ("h264", h264),
+    ("h265", h265),
     ("ice_agent", ice_agent),
     ("ice_candidate", ice_candidate),
     ("ivf", ivf),
     ("ogg_opus", ogg_opus),
     ("opus", opus),
+    ("packetize", packetize),
     ("peer", peer),
+    ("red", red),
     ("rtcp", rtcp),
     ("rtp", rtp),
     ("sdp", sdp),
@@ -45,6 +56,8 @@ pub const TARGETS: [(&str, Body); 21] = [
     ("srtp", srtp),
     ("srtp_session", srtp_session),
     ("stun", stun),
+    ("telephone_event", telephone_event),
     ("vp8", vp8),
+    ("vp9", vp9),
     ("wav", wav),
 ];

@@ -1,12 +1,6 @@
-//! RTP, RTCP and the payload formats.
+//! RTP and RTCP.
 
-use std::time::Duration;
-
-use bytes::Bytes;
-use tombolo_net::{ExtSeqNo, RtpTime};
-use tombolo_netsim::start;
 use tombolo_rtp::RtpPacket;
-use tombolo_rtp::codec::{Assembler, AssemblerInput, Codec, is_keyframe};
 use tombolo_rtp::rtcp::{Compound, Packet, XrBlock};
 
 /// Any bytes as an RTP packet: what is accepted lies within them.
@@ -46,49 +40,5 @@ fn entries(block: XrBlock<'_>) -> usize {
     match block {
         XrBlock::DelaySinceLastReceiverReport(entries) => 1 + entries.count(),
         _ => 1,
-    }
-}
-
-/// VP8 payloads in any order, with losses.
-pub fn vp8(data: &[u8]) {
-    assemble(Codec::Vp8, data);
-}
-
-/// H.264 payloads in any order, with losses.
-pub fn h264(data: &[u8]) {
-    assemble(Codec::H264, data);
-}
-
-/// Opus payloads in any order, with losses.
-pub fn opus(data: &[u8]) {
-    assemble(Codec::Opus, data);
-}
-
-/// The bytes are packets: `[sequence step | flags and time | payload length | payload]*`.
-fn assemble(codec: Codec, mut data: &[u8]) {
-    let mut assembler = Assembler::new(codec);
-    let (mut seq, mut timestamp, mut now) = (0x1_0000_u64, 0_u32, start());
-    let mut last = None;
-    while let [step, flags, len, rest @ ..] = data {
-        let (payload, rest) = rest.split_at(usize::from(*len).min(rest.len()));
-        data = rest;
-        // A step from -64 to 191, so that packets come late, twice and after gaps.
-        seq = seq.saturating_add_signed(i64::from(*step) - 64).max(1);
-        timestamp = timestamp.wrapping_add(u32::from(flags >> 4) * 3000);
-        now += Duration::from_millis(u64::from(flags >> 1 & 7) * 10);
-        let _ = is_keyframe(codec, payload);
-        assembler.handle_timeout(now);
-        assembler.push(AssemblerInput {
-            seq: ExtSeqNo(seq),
-            timestamp: RtpTime(timestamp),
-            marker: flags & 1 == 1,
-            payload: Bytes::copy_from_slice(payload),
-            arrival: now,
-        });
-        while let Some(frame) = assembler.pop() {
-            assert!(frame.first_seq <= frame.last_seq);
-            assert!(last.is_none_or(|last| last < frame.first_seq), "frames come in order, each once");
-            last = Some(frame.last_seq);
-        }
     }
 }
