@@ -6,21 +6,32 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tombolo_net::{ExtSeqNo, RtpTime};
 use tombolo_rtp::codec::annex_b::START_CODE;
-use tombolo_rtp::codec::{Assembler, AssemblerInput, Codec, Packetizer};
+use tombolo_rtp::codec::{Assembler, AssemblerInput, Codec, Packetizer, RedPacketizer};
 
 use super::{Scenario, Work};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::new("vp8-packetize-frame", || packetize(Codec::Vp8)),
     Scenario::new("vp8-assemble-frame", || assemble(Codec::Vp8)),
+    Scenario::new("vp9-packetize-frame", || packetize(Codec::Vp9)),
+    Scenario::new("vp9-assemble-frame", || assemble(Codec::Vp9)),
+    Scenario::new("av1-packetize-frame", || packetize(Codec::Av1)),
+    Scenario::new("av1-assemble-frame", || assemble(Codec::Av1)),
     Scenario::new("h264-packetize-frame", || packetize(Codec::H264)),
     Scenario::new("h264-assemble-frame", || assemble(Codec::H264)),
+    Scenario::new("h265-packetize-frame", || packetize(Codec::H265)),
+    Scenario::new("h265-assemble-frame", || assemble(Codec::H265)),
     Scenario::new("opus-packetize-frame", || packetize(Codec::Opus)),
     Scenario::new("opus-assemble-frame", || assemble(Codec::Opus)),
+    Scenario::new("red-packetize-frame", packetize_red),
+    Scenario::new("red-assemble-frames", assemble_red),
 ];
 
 /// Room for a payload in a packet, in bytes.
 pub const MAX_PAYLOAD: usize = 1160;
+
+/// A sequence header of 640×360.
+const AV1_SEQUENCE: [u8; 13] = [0x0a, 0x0b, 0x00, 0x00, 0x00, 0x0c, 0xc4, 0xff, 0x67, 0x00, 0x9e, 0x00, 0x00];
 
 /// A keyframe, or a frame of sound.
 #[must_use]
@@ -28,12 +39,21 @@ pub fn frame(codec: Codec) -> Vec<u8> {
     let body = vec![7; 10_000];
     match codec {
         Codec::Vp8 => [&[0x10, 0, 0, 0x9d, 0x01, 0x2a, 0x80, 2, 0x68, 1][..], &body].concat(),
+        Codec::Vp9 => [&[0x82, 0x49, 0x83, 0x42, 0x20, 0x13, 0xf0, 0x0b, 0x30][..], &body].concat(),
+        Codec::Av1 => [&AV1_SEQUENCE[..], &[0x32, 0x91, 0x4e, 0x10], &body].concat(),
         Codec::H264 => {
-            let units = [&[0x67, 0x42, 0xe0, 0x1f][..], &[0x68, 0xce], &[&[0x65, 0x88][..], &body].concat()];
-            units.iter().flat_map(|unit| START_CODE.iter().chain(*unit).copied()).collect()
+            byte_stream(&[&[0x67, 0x42, 0xe0, 0x1f], &[0x68, 0xce], &[&[0x65, 0x88][..], &body].concat()])
+        }
+        Codec::H265 => {
+            let idr = [&[0x26, 1, 0x88][..], &body].concat();
+            byte_stream(&[&[0x40, 1, 0x0c, 1], &[0x42, 1, 1, 0x7f], &[0x44, 1, 0xc0, 0xf3], &idr])
         }
         _ => body[..120].to_vec(),
     }
+}
+
+fn byte_stream(units: &[&[u8]]) -> Vec<u8> {
+    units.iter().flat_map(|unit| START_CODE.iter().chain(*unit).copied()).collect()
 }
 
 fn packetize(codec: Codec) -> Work {
@@ -66,5 +86,42 @@ fn assemble(codec: Codec) -> Work {
             assert_eq!(popped.is_some(), marker);
             black_box(popped);
         }
+    })
+}
+
+/// A frame of sound with the two before it.
+fn packetize_red() -> Work {
+    let mut packetizer = RedPacketizer::new(111, 2);
+    let frame = frame(Codec::Opus);
+    let mut out = Vec::with_capacity(1);
+    let mut timestamp = RtpTime(0);
+    Box::new(move || {
+        out.clear();
+        timestamp = timestamp + 960;
+        packetizer.packetize(timestamp, black_box(&frame), MAX_PAYLOAD, &mut out).expect("a good frame");
+        black_box(&out);
+    })
+}
+
+/// Every second packet is lost: a packet and the frame before it from its redundancy.
+fn assemble_red() -> Work {
+    let (frame, mut payloads) = (frame(Codec::Opus), Vec::new());
+    let mut packetizer = RedPacketizer::new(111, 2);
+    for n in 0..3 {
+        packetizer.packetize(RtpTime(960 * n), &frame, MAX_PAYLOAD, &mut payloads).expect("a good frame");
+    }
+    let payload = payloads.pop().expect("the third");
+    let mut assembler = Assembler::new(Codec::Opus);
+    let arrival = Instant::now();
+    let (mut seq, mut timestamp, mut wanted) = (ExtSeqNo(70_000), RtpTime(0), 1);
+    Box::new(move || {
+        seq = seq.next().next();
+        timestamp = timestamp + 1920;
+        let payload = payload.clone();
+        assembler.push_red(AssemblerInput { seq, timestamp, marker: false, payload, arrival }, 111);
+        for _ in 0..wanted {
+            assert!(black_box(assembler.pop()).is_some());
+        }
+        wanted = 2;
     })
 }
