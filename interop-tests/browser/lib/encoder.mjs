@@ -66,11 +66,11 @@ function picture(width, height, blocks, frame) {
   return pixels;
 }
 
-/** Publishes to a channel over WHIP until `close`, at most for the length of the file. */
-export async function publishWhip(origin, channel, name, picture = PICTURE) {
+/** Publishes to a channel over WHIP until `close`, at most for the length of the file; `picture` may name what differs from the default. */
+export async function publishWhip(origin, channel, name, picture = {}) {
   const ffmpeg = whipEncoder();
   if (!ffmpeg) return null;
-  const file = await barcodeFile(ffmpeg, picture);
+  const file = await barcodeFile(ffmpeg, { ...PICTURE, ...picture });
   let output = "";
   const child = spawn(ffmpeg, ["-loglevel", "info", "-re", "-i", file, "-c", "copy", "-bsf:v", "h264_mp4toannexb", "-f", "whip", `${origin}/whip/${channel}?name=${name}`], { stdio: ["ignore", "ignore", "pipe"] });
   child.stderr.on("data", (chunk) => {
