@@ -8,6 +8,8 @@ import { type Participant, type Problem, Session, SessionError, type SessionFigu
 /** Versions of moq-lite that the gateway and this client share, newest first. */
 const PROTOCOLS = ["moq-lite-05", "moq-lite-04", "moq-lite-03", "moql"];
 const CONNECT_TIMEOUT_MS = 8000;
+/** Sound asked for in groups of this length. Each group is a stream, and one for every packet is more than Firefox can bear. */
+const SOUND_GROUP_MS = 100;
 /** A gateway that tells no roster within this time does not have one. */
 const ROSTER_TIMEOUT_MS = 500;
 const RECONNECT_FIRST_MS = 250;
@@ -74,6 +76,7 @@ export class WebTransportSession extends Session {
     if (url.hostname === "localhost") url.hostname = "127.0.0.1";
     url.pathname = `/${channel}`;
     url.searchParams.set("name", name);
+    url.searchParams.set("sound-group-ms", String(SOUND_GROUP_MS));
     const webtransport = new WebTransport(url, {
       allowPooling: false,
       congestionControl: "low-latency",

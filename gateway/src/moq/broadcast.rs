@@ -33,6 +33,8 @@ pub(super) struct Source {
     pub(super) member: watch::Receiver<Arc<Member>>,
     /// How far the client's connection is behind.
     pub(super) backlog: Arc<Backlog>,
+    /// How much sound a group holds at least.
+    pub(super) sound_group: Duration,
 }
 
 /// A rendition: one layer of a track, under the name of its MoQ track.
@@ -183,6 +185,7 @@ impl Broadcast {
             next_group: Arc::clone(&known.next_group),
             learned: known.codec.is_none().then(|| self.learned.clone()),
             backlog: Arc::clone(&self.source.backlog),
+            sound_group: self.source.sound_group,
         };
         self.pumps.spawn(pump::run(self.source.hub.clone(), target, attached));
         attach

@@ -29,9 +29,6 @@ pub(super) const GRACE: Duration = Duration::from_secs(1);
 const MAX_PREFETCH_BYTES: usize = 4 << 20;
 /// The most media that may wait for a client's connection.
 const MAX_LAG: Duration = Duration::from_millis(600);
-/// How much sound a group holds, in microseconds of media. Each group is a stream; one for every packet's worth of sound
-/// costs a client, and Firefox above all, more than the sound itself, and us as much as the pictures do.
-const SOUND_GROUP_US: u64 = 100_000;
 /// Less than this never counts as a queue, in bytes.
 const MIN_QUEUE_BYTES: u64 = 48 << 10;
 
@@ -48,6 +45,9 @@ pub(super) struct Target {
     pub(super) learned: Option<mpsc::Sender<Learned>>,
     /// How far the client's connection is behind.
     pub(super) backlog: Arc<Backlog>,
+    /// How much sound a group holds at least. Each group is a stream; one for every packet costs some clients more than
+    /// the sound itself.
+    pub(super) sound_group: Duration,
 }
 
 /// What the first keyframe of a layer tells.
@@ -235,7 +235,8 @@ impl Writer {
     ) -> Result<(), moq_net::Error> {
         self.target.backlog.wrote(payload.len());
         // A time before the group's is that of a clock that was restarted.
-        if media_time_us.checked_sub(self.sound_began_us).is_none_or(|length| length >= SOUND_GROUP_US) {
+        let length = media_time_us.checked_sub(self.sound_began_us).map(Duration::from_micros);
+        if length.is_none_or(|length| length >= self.target.sound_group) {
             self.finish_group();
         }
         let group = match self.group.take() {
@@ -245,7 +246,11 @@ impl Writer {
                 self.next_group(track)?
             }
         };
-        self.group.insert(group).write_frame(timestamp, payload)
+        self.group.insert(group).write_frame(timestamp, payload)?;
+        if self.target.sound_group.is_zero() {
+            self.finish_group();
+        }
+        Ok(())
     }
 
     /// Gives up the group and goes on with the next keyframe, which is asked for.

@@ -1,4 +1,6 @@
-//! What a client asks for: a channel, by path, and a name, by query.
+//! What a client asks for: a channel, by path, and a name and how sound is grouped, by query.
+
+use std::time::Duration;
 
 use thiserror::Error;
 use tombolo_signaling::name::{Name, NameError};
@@ -7,12 +9,17 @@ use web_transport_quinn::http::StatusCode;
 
 use crate::hub::messages::JoinError;
 
-/// `/<channel>?name=<participant>`: the path of a WebTransport URL, or the path that a client on raw QUIC
+/// The longest groups of sound that can be asked for.
+const MAX_SOUND_GROUP_MS: u64 = 1000;
+
+/// `/<channel>?name=<participant>&sound-group-ms=<n>`: the path of a WebTransport URL, or the path that a client on raw QUIC
 /// names in its SETUP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Request {
     pub(super) channel: Name,
     pub(super) name: Option<Name>,
+    /// How much sound a group holds at least; zero: one packet, as hang has it.
+    pub(super) sound_group: Duration,
 }
 
 /// Why a client is sent away. Before the session stands it is a status on HTTP/3; after that, and on raw QUIC,
@@ -28,6 +35,9 @@ pub(super) enum Refusal {
     /// The participant's name is not a name.
     #[error("the participant's name is wrong: {0}")]
     Name(NameError),
+    /// The length of groups of sound is none.
+    #[error("sound-group-ms must be a number from 0 to {MAX_SOUND_GROUP_MS}")]
+    SoundGroup,
     /// The channel does not take the participant.
     #[error("{word}: {0}", word = code_word(*.0))]
     Join(#[from] JoinError),
@@ -53,7 +63,9 @@ impl Refusal {
     pub(super) fn status(self) -> StatusCode {
         match self {
             Self::NoChannel => StatusCode::NOT_FOUND,
-            Self::Channel(_) | Self::Name(_) | Self::OtherName | Self::Version => StatusCode::BAD_REQUEST,
+            Self::Channel(_) | Self::Name(_) | Self::SoundGroup | Self::OtherName | Self::Version => {
+                StatusCode::BAD_REQUEST
+            }
             Self::Join(JoinError::NameTaken) => StatusCode::CONFLICT,
             Self::Join(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -74,12 +86,14 @@ impl Request {
             _ => return Err(Refusal::NoChannel),
         };
         let channel = channel.parse().map_err(Refusal::Channel)?;
-        let name = url
-            .query_pairs()
-            .find(|(key, _)| key == "name")
-            .map(|(_, value)| value.parse().map_err(Refusal::Name))
-            .transpose()?;
-        Ok(Self { channel, name })
+        let query = |wanted: &str| url.query_pairs().find(|(key, _)| key == wanted).map(|(_, value)| value);
+        let name = query("name").map(|name| name.parse().map_err(Refusal::Name)).transpose()?;
+        let sound_group = match query("sound-group-ms").map(|value| value.parse()) {
+            None => Duration::ZERO,
+            Some(Ok(ms)) if ms <= MAX_SOUND_GROUP_MS => Duration::from_millis(ms),
+            Some(_) => return Err(Refusal::SoundGroup),
+        };
+        Ok(Self { channel, name, sound_group })
     }
 
     /// Reads the path of a SETUP, with or without a leading slash.
@@ -106,12 +120,22 @@ mod tests {
     fn a_path_of_one_name_is_a_channel() {
         let expect = |channel: &str, name: Option<&str>| {
             let name = name.map(|name| name.parse().expect("a name"));
-            Ok(Request { channel: channel.parse().expect("a name"), name })
+            Ok(Request { channel: channel.parse().expect("a name"), name, sound_group: Duration::ZERO })
         };
         assert_eq!(request("https://h:1/demo"), expect("demo", None));
         assert_eq!(request("https://h:1/demo/"), expect("demo", None));
         assert_eq!(request("https://h:1/demo?x=1&name=alice"), expect("demo", Some("alice")));
         assert_eq!(Request::from_path("demo?name=a.b"), expect("demo", Some("a.b")));
+    }
+
+    #[test]
+    fn the_length_of_groups_of_sound_can_be_asked_for() {
+        let group = |value: &str| request(&format!("https://h:1/demo?name=a&sound-group-ms={value}"));
+        assert_eq!(group("100").expect("taken").sound_group, Duration::from_millis(100));
+        assert_eq!(group("1000").expect("taken").sound_group, Duration::from_secs(1));
+        for wrong in ["", "1001", "-1", "x", "18446744073709551616"] {
+            assert_eq!(group(wrong), Err(Refusal::SoundGroup), "{wrong}");
+        }
     }
 
     #[test]

@@ -229,7 +229,7 @@ async fn live(
 }
 
 async fn rename(member: Member, hub: &Handle, name: Name) -> Result<Member, Refusal> {
-    let request = Request { channel: member.request.channel, name: Some(name) };
+    let request = Request { name: Some(name), ..member.request };
     // Out before in: it may have been given this very name.
     drop(member.guard);
     enter(hub, request).await
@@ -261,6 +261,7 @@ async fn take_part(
         participant: joined.participant,
         control: &control,
         backlog: Arc::clone(backlog),
+        sound_group: member.request.sound_group,
     };
     let publisher = ingest::Publisher {
         hub: hub.clone(),

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use moq_net::origin;
 use tokio::sync::watch;
@@ -19,6 +20,8 @@ pub(super) struct Viewer<'a> {
     pub(super) participant: ParticipantId,
     pub(super) control: &'a Control,
     pub(super) backlog: Arc<Backlog>,
+    /// How much sound a group holds at least.
+    pub(super) sound_group: Duration,
 }
 
 /// Publishes the others to the client until the media task stops.
@@ -49,6 +52,7 @@ pub(super) async fn run(viewer: Viewer<'_>, mut roster: watch::Receiver<Roster>,
                         viewer: own,
                         member: receiver,
                         backlog: Arc::clone(&viewer.backlog),
+                        sound_group: viewer.sound_group,
                     };
                     let task = tasks.spawn(broadcast::run(source, origin.clone()));
                     shown.insert(member.participant, Shown { member: sender, task });

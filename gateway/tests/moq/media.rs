@@ -1,6 +1,6 @@
 //! Pictures and sound through the gateway.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tombolo_gateway::core::Config;
 
@@ -29,9 +29,6 @@ fn time_us(number: u32) -> u64 {
 fn number(data: &[u8]) -> u32 {
     u32::from_be_bytes(data[data.len() - 4..].try_into().expect("four bytes"))
 }
-
-/// Media in a group of sound.
-const SOUND_GROUP_US: u64 = 100_000;
 
 /// Publishes 30 pictures/s, a keyframe every second, and sound, until dropped. Every picture has its number.
 fn publish(mut publisher: Publisher) -> tokio::task::JoinHandle<()> {
@@ -71,23 +68,26 @@ async fn watch(viewer: &Client) {
             frame = soon("frame", group.read_frame()).await.expect("no error").map(|frame| frame.payload);
         }
     }
-    let mut sounds = Vec::new();
-    let mut began = None;
-    for _ in 0..6 {
-        let (mut group, first) = first_frame(&mut audio).await;
-        let start = unwrap(&first).0;
-        assert!(began.is_none_or(|before| start >= before + SOUND_GROUP_US), "{start} after {began:?}");
-        began = Some(start);
-        let mut frame = Some(first);
+    let groups = groups_of_sound(&mut audio, 20).await;
+    assert!(groups.iter().all(|packets| packets.len() == 1), "one packet in a group: {groups:?}");
+    let sounds: Vec<_> = groups.concat().into_iter().map(|(_, number)| number).collect();
+    assert!(sounds.is_sorted_by(|a, b| a < b), "{sounds:?}");
+}
+
+/// The next groups of sound: times in microseconds and numbers of their packets.
+async fn groups_of_sound(audio: &mut moq_net::track::Ordered, count: usize) -> Vec<Vec<(u64, u32)>> {
+    let mut groups = Vec::new();
+    for _ in 0..count {
+        let (mut group, first) = first_frame(audio).await;
+        let (mut packets, mut frame) = (Vec::new(), Some(first));
         while let Some(payload) = frame {
             let (time, data) = unwrap(&payload);
-            assert!((start..start + SOUND_GROUP_US).contains(&time), "{time} in the group of {start}");
-            sounds.push(number(data));
+            packets.push((time, number(data)));
             frame = soon("frame", group.read_frame()).await.expect("no error").map(|frame| frame.payload);
         }
+        groups.push(packets);
     }
-    assert!(sounds.len() > 6, "several packets in a group: {sounds:?}");
-    assert!(sounds.is_sorted_by(|a, b| a < b), "{sounds:?}");
+    groups
 }
 
 async fn from_to(publisher: Over, viewer: Over) {
@@ -122,6 +122,27 @@ async fn pictures_and_sound_go_from_webtransport_to_raw_quic() {
 async fn pictures_and_sound_go_between_clients_of_the_ietf_drafts() {
     from_to(Over::RawQuic("moqt-17"), Over::RawQuic("moq-00")).await;
     from_to(Over::WebTransport("moqt-18"), Over::WebTransport("moqt-20")).await;
+}
+
+#[tokio::test]
+async fn sound_comes_in_groups_as_long_as_the_client_asks() {
+    const GROUP_US: u64 = 100_000;
+    let gateway = Gateway::start();
+    let alice = Client::connect(&gateway, Over::WebTransport("moq-lite-05"), "/demo?name=alice").await;
+    let task = publish(Publisher::new(&alice, "alice.hang", CATALOG));
+    let viewer =
+        Client::connect(&gateway, Over::WebTransport("moq-lite-05"), "/demo?name=bob&sound-group-ms=100")
+            .await;
+    let mut audio = track(&viewer.broadcast("alice.hang").await, "audio").await;
+    let groups = groups_of_sound(&mut audio, 6).await;
+    for packets in &groups {
+        assert!(
+            packets.len() > 1 && packets.iter().all(|(time, _)| *time < packets[0].0 + GROUP_US),
+            "{groups:?}"
+        );
+    }
+    assert!(groups.windows(2).all(|pair| pair[1][0].0 >= pair[0][0].0 + GROUP_US), "{groups:?}");
+    task.abort();
 }
 
 #[tokio::test]
@@ -237,6 +258,7 @@ async fn nothing_is_read_twice_of_a_publisher_that_was_paused() {
     let early = Client::connect(&gateway, Over::WebTransport("moq-lite-05"), "/demo?name=early").await;
     let mut video = track(&early.broadcast("alice.hang").await, "video").await;
     soon("wanted", publisher.video.used()).await.expect("publishing");
+    let began = Instant::now();
     for n in 0..GROUP {
         publisher.picture(time_us(n), n == 0, &vp8(n == 0, n));
     }
@@ -250,7 +272,9 @@ async fn nothing_is_read_twice_of_a_publisher_that_was_paused() {
     let late = Client::connect(&gateway, Over::WebTransport("moq-lite-05"), "/demo?name=late").await;
     let mut video = track(&late.broadcast("alice.hang").await, "video").await;
     soon("wanted again", publisher.video.used()).await.expect("publishing");
-    publisher.picture(time_us(GROUP), true, &vp8(true, GROUP));
+    // Its clock went on: a picture that is late begins nothing.
+    let elapsed_us = u64::try_from(began.elapsed().as_micros()).expect("a short time");
+    publisher.picture(time_us(GROUP) + elapsed_us, true, &vp8(true, GROUP));
     let (_, first) = first_frame(&mut video).await;
     assert_eq!(number(unwrap(&first).1), GROUP);
     let read = gateway.hub.stats().await.expect("running").core.frames_in;
