@@ -131,7 +131,13 @@ fn cut_and_join(codec: Codec, max: usize, frame: &[u8]) -> Option<Bytes> {
         for (n, payload) in payloads.into_iter().enumerate() {
             assert!(payload.len() <= max && PayloadKind::of(codec, &payload).valid);
             let marker = n == last;
-            assembler.push(AssemblerInput { seq: ExtSeqNo(seq), timestamp, marker, payload, arrival: start() });
+            assembler.push(AssemblerInput {
+                seq: ExtSeqNo(seq),
+                timestamp,
+                marker,
+                payload,
+                arrival: start(),
+            });
             seq += 1;
         }
         joined = std::iter::from_fn(|| assembler.pop()).last().filter(|frame| frame.timestamp == timestamp);
