@@ -30,6 +30,7 @@ mod nal;
 pub mod opus;
 mod packetizer;
 mod payload;
+mod picture_id;
 pub mod red;
 pub mod sps;
 pub mod telephone_event;

@@ -5,6 +5,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::packetizer::even_pieces;
+use super::picture_id::PictureIdField;
 use super::{PacketizeError, PayloadKind};
 use crate::DecodeError;
 
@@ -28,8 +29,7 @@ pub struct Vp8Descriptor {
     pub layer_sync: bool,
     /// The running number of keyframes, 5 bits.
     pub key_idx: Option<u8>,
-    picture_id_at: u8,
-    long_picture_id: bool,
+    picture_id_field: PictureIdField,
     tl0_pic_idx_at: u8,
     key_idx_at: u8,
     len: u8,
@@ -54,16 +54,9 @@ impl Vp8Descriptor {
             let flags = byte(1)?;
             at = 2;
             if flags & 0x80 != 0 {
-                descriptor.picture_id_at = at as u8;
-                let high = byte(at)?;
-                descriptor.long_picture_id = high & 0x80 != 0;
-                at += 1;
-                let mut id = u16::from(high & 0x7f);
-                if descriptor.long_picture_id {
-                    id = id << 8 | u16::from(byte(at)?);
-                    at += 1;
-                }
-                descriptor.picture_id = Some(id);
+                let (field, id) = PictureIdField::read(payload, at)?;
+                at += field.len();
+                (descriptor.picture_id_field, descriptor.picture_id) = (field, Some(id));
             }
             if flags & 0x40 != 0 {
                 descriptor.tl0_pic_idx = Some(byte(at)?);
@@ -109,21 +102,15 @@ impl Vp8Descriptor {
     /// Puts another picture id into `payload`, which begins with this descriptor, in the same width. Does nothing when
     /// there is none.
     pub fn set_picture_id(&self, payload: &mut [u8], picture_id: u16) {
-        if self.picture_id.is_none() {
-            return;
-        }
-        let at = usize::from(self.picture_id_at);
-        if self.long_picture_id {
-            payload[at..at + 2].copy_from_slice(&(picture_id | 0x8000).to_be_bytes());
-        } else {
-            payload[at] = picture_id as u8 & 0x7f;
+        if self.picture_id.is_some() {
+            self.picture_id_field.write(payload, picture_id);
         }
     }
 
     /// Whether the picture id has 15 bits and not 7.
     #[must_use]
     pub const fn has_long_picture_id(&self) -> bool {
-        self.long_picture_id
+        self.picture_id_field.is_long
     }
 
     /// Puts another TL0PICIDX into `payload`. Does nothing when there is none.

@@ -3,6 +3,7 @@
 use bytes::BufMut;
 
 use crate::DecodeError;
+use crate::codec::picture_id::PictureIdField;
 
 /// Most spatial layers of a stream.
 pub(super) const MAX_SPATIAL_LAYERS: usize = 8;
@@ -53,8 +54,7 @@ pub struct Vp9Descriptor {
     pub tl0_pic_idx: Option<u8>,
     pub(super) references: [u8; MAX_REFERENCES],
     pub(super) reference_count: u8,
-    pub(super) picture_id_at: u8,
-    pub(super) long_picture_id: bool,
+    pub(super) picture_id_field: PictureIdField,
     pub(super) tl0_pic_idx_at: u8,
     pub(super) structure_at: u8,
     pub(super) len: u16,
@@ -80,16 +80,9 @@ impl Vp9Descriptor {
         };
         let mut at = 1;
         if has(PICTURE_ID) {
-            descriptor.picture_id_at = 1;
-            let high = byte(1)?;
-            let mut id = u16::from(high & 0x7f);
-            descriptor.long_picture_id = high & 0x80 != 0;
-            at = 2;
-            if descriptor.long_picture_id {
-                id = id << 8 | u16::from(byte(2)?);
-                at = 3;
-            }
-            descriptor.picture_id = Some(id);
+            let (field, id) = PictureIdField::read(payload, at)?;
+            at += field.len();
+            (descriptor.picture_id_field, descriptor.picture_id) = (field, Some(id));
         } else if descriptor.flexible {
             return Err(DecodeError::Malformed);
         }
@@ -165,20 +158,14 @@ impl Vp9Descriptor {
     /// Whether the picture id has 15 bits and not 7.
     #[must_use]
     pub const fn has_long_picture_id(&self) -> bool {
-        self.long_picture_id
+        self.picture_id_field.is_long
     }
 
     /// Puts another picture id into `payload`, which begins with this descriptor, in the same width. Does nothing when
     /// there is none.
     pub fn set_picture_id(&self, payload: &mut [u8], picture_id: u16) {
-        if self.picture_id.is_none() {
-            return;
-        }
-        let at = usize::from(self.picture_id_at);
-        if self.long_picture_id {
-            payload[at..at + 2].copy_from_slice(&(picture_id | 0x8000).to_be_bytes());
-        } else {
-            payload[at] = picture_id as u8 & 0x7f;
+        if self.picture_id.is_some() {
+            self.picture_id_field.write(payload, picture_id);
         }
     }
 
