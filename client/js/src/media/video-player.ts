@@ -38,10 +38,12 @@ export class VideoPlayer {
   readonly canvas: HTMLCanvasElement;
   readonly #context: CanvasRenderingContext2D;
   readonly #hooks: VideoPlayerHooks;
-  readonly #decoder: VideoDecoder;
+  readonly #config: VideoDecoderConfig;
+  #decoder: VideoDecoder;
   readonly #edge = new LiveEdge();
   #needsKeyframe = true;
   #started = false;
+  #closed = false;
   readonly #queue: { frame: VideoFrame; decodedAtMs: number }[] = [];
   #timer: ReturnType<typeof setTimeout> | null = null;
 
@@ -51,16 +53,13 @@ export class VideoPlayer {
     this.canvas = canvas;
     this.#context = context;
     this.#hooks = hooks;
-    this.#decoder = new VideoDecoder({
-      output: (frame) => this.#decoded(frame),
-      error: () => hooks.broken(),
-    });
-    this.#decoder.configure({ codec: rendition.codec, description: rendition.description, optimizeForLatency: true });
+    this.#config = { codec: rendition.codec, description: rendition.description, optimizeForLatency: true };
+    this.#decoder = this.#newDecoder();
   }
 
   /** Decodes a frame; `keyframe` is true for the first of a group. */
   push(frame: MediaFrame, keyframe: boolean): void {
-    if (this.#decoder.state !== "configured") return;
+    if (this.#closed) return;
     const now = performance.now();
     if (this.#isBehind(now)) {
       if (!this.#needsKeyframe || keyframe) this.#hooks.broken();
@@ -69,6 +68,7 @@ export class VideoPlayer {
     }
     if (this.#needsKeyframe && !keyframe) return;
     this.#needsKeyframe = false;
+    if (this.#decoder.state === "closed") this.#decoder = this.#newDecoder();
     this.#edge.arrive(frame.timestampUs / 1000, now);
     this.#decoder.decode(
       new EncodedVideoChunk({ type: keyframe ? "key" : "delta", timestamp: frame.timestampUs, data: frame.data }),
@@ -80,15 +80,25 @@ export class VideoPlayer {
     return this.#needsKeyframe;
   }
 
-  /** Whether the decoder has failed, so that a new player is needed. */
-  get hasFailed(): boolean {
-    return this.#decoder.state === "closed";
-  }
-
   close(): void {
+    this.#closed = true;
     if (this.#decoder.state !== "closed") this.#decoder.close();
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#queue.splice(0).forEach(({ frame }) => frame.close());
+  }
+
+  #newDecoder(): VideoDecoder {
+    const decoder = new VideoDecoder({
+      output: (frame) => this.#decoded(frame),
+      error: () => {
+        this.#needsKeyframe = true;
+        this.#started = false;
+        this.#edge.reset();
+        this.#hooks.broken();
+      },
+    });
+    decoder.configure(this.#config);
+    return decoder;
   }
 
   #isBehind(nowMs: number): boolean {
