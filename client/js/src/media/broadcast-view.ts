@@ -15,9 +15,11 @@ const AUDIO_LATENCY_MS = 300;
 /** How long sound waits for a missing frame; less than the player's queue holds. */
 const AUDIO_PATIENCE_MS = 60;
 const PRIORITY = { catalog: 100, audio: 80, video: 60 };
-/** How long to wait for the next group before asking for it: twice as long each time, until it went well for a while. */
-const ASK_FIRST_MS = 300;
-const ASK_MOST_MS = 5000;
+/** Many publishers begin a group every two seconds; only where one lasts longer is the next one asked for, unless all is lost. */
+const GROUP_MS = 2000;
+/** How long not to ask for a group again: twice as long each time, until it went well for a while. */
+const ASK_AGAIN_FIRST_MS = 500;
+const ASK_AGAIN_MOST_MS = 5000;
 const WENT_WELL_MS = 10_000;
 
 /** A view of a hang broadcast. */
@@ -32,8 +34,9 @@ export class BroadcastView implements RemoteView {
   #audio: { rendition: AudioRendition; player: AudioPlayer; track: Track.Subscriber } | null = null;
   #muted = false;
   #closed = false;
-  #breakdowns = 0;
-  #brokeAtMs = Number.NEGATIVE_INFINITY;
+  #asked = 0;
+  #askedAtMs = Number.NEGATIVE_INFINITY;
+  #groupAtMs = 0;
   #bytes = 0;
   #frames = 0;
   #audioSeen = 0;
@@ -118,13 +121,14 @@ export class BroadcastView implements RemoteView {
         this.#frames += 1;
         this.onPicture?.(this.element, this.element.width, this.element.height);
       },
-      broken: () => this.#askForNextGroup(player),
+      wantsKeyframe: (lost) => this.#askForNextGroup(lost),
     });
     const track = this.#broadcast.subscribe(rendition.track, { priority: PRIORITY.video, latencyMax: VIDEO_LATENCY_MS });
     this.#video = { rendition, player, track };
     readNewestGroup(track, (payload, first) => {
       if (this.#video?.track !== track) return;
       this.#bytes += payload.byteLength;
+      if (first) this.#groupAtMs = performance.now();
       const media = decodeFrame(payload);
       if (media) player.push(media, first);
     }).catch(() => {
@@ -133,18 +137,17 @@ export class BroadcastView implements RemoteView {
   }
 
   /**
-   * Where the player can only go on with a keyframe and none comes by itself, wants nothing of the track before its next group:
-   * a sender that can makes one. To subscribe anew would bring the same group again, from its beginning.
+   * Wants nothing of the picture before its next group: a sender that can makes one. To subscribe anew would bring the same group
+   * again, from its beginning.
    */
-  #askForNextGroup(player: VideoPlayer): void {
+  #askForNextGroup(lost: boolean): void {
+    const track = this.#video?.track;
     const now = performance.now();
-    this.#breakdowns = now - this.#brokeAtMs > WENT_WELL_MS ? 0 : this.#breakdowns + 1;
-    this.#brokeAtMs = now;
-    setTimeout(() => {
-      if (this.#video?.player !== player || !player.isWaiting) return;
-      const { track } = this.#video;
-      track.update({ ...track.subscription.peek(), startGroup: (track.latest() ?? -1) + 1 });
-    }, Math.min(ASK_MOST_MS, ASK_FIRST_MS * 2 ** this.#breakdowns));
+    const againMs = Math.min(ASK_AGAIN_MOST_MS, ASK_AGAIN_FIRST_MS * 2 ** this.#asked);
+    if (!track || now - this.#askedAtMs < againMs || (!lost && now - this.#groupAtMs < GROUP_MS)) return;
+    this.#asked = now - this.#askedAtMs > WENT_WELL_MS ? 0 : this.#asked + 1;
+    this.#askedAtMs = now;
+    track.update({ ...track.subscription.peek(), startGroup: (track.latest() ?? -1) + 1 });
   }
 
   async #startAudio(rendition: AudioRendition): Promise<void> {
