@@ -22,7 +22,8 @@ cargo xtask COMMAND
   check                formatting, clippy, rustdoc, cargo-deny when installed, the committed bundle, and that no
                        file names a path of somebody's machine
   figures [GROUP]      measurements beside peers, one tab-separated line each: name, our value, unit, peer, its
-                       value, ratio in our favour; without a group, docs/figures.md and criterion's reports too
+                       value, ratio in our favour; without a group, docs/figures.md and criterion's reports too;
+                       what the gateway's process costs only when the group `gateway` is named
   interop [NAME]       real peers, one tab-separated line a cell; without a name, every suite
   gate [--update]      instructions (callgrind) and allocations of each scenario against benches/baseline.csv;
                        --update writes that file
