@@ -136,10 +136,21 @@ test("a decoder that always holds several pictures makes none of them stale", ()
   for (let i = 0; i < 60; i++) {
     edge.arrive(i * 33, i * 33);
     if (i < 6) continue;
-    edge.decoded((i - 6) * 33, i * 33 + 5);
     shown.push(!edge.isStale((i - 6) * 33, i * 33 + 5));
+    edge.decoded((i - 6) * 33);
   }
   assert.ok(shown.every(Boolean));
+});
+
+test("a picture that the decoder is slow with is not stale, one that came late is", () => {
+  const edge = new LiveEdge();
+  for (let i = 0; i < 30; i++) edge.arrive(i * 33, i * 33);
+  assert.equal(edge.isStale(10 * 33, 30 * 33), false, "it was in time, and waited twenty pictures for the decoder");
+  edge.arrive(30 * 33, 30 * 33 + 300);
+  edge.arrive(31 * 33, 31 * 33 + 280);
+  assert.equal(edge.isStale(30 * 33, 31 * 33 + 290), true);
+  edge.skip();
+  assert.equal(edge.undecodedMs(5000), 0);
 });
 
 test("a path that became slower is believed after the window", () => {
@@ -177,8 +188,8 @@ test("the oldest picture that waits to be decoded tells how far the decoder is b
   assert.equal(edge.undecodedMs(0), 0);
   for (const media of [0, 33, 66]) edge.arrive(media, 1000 + media);
   assert.equal(edge.undecodedMs(1100), 100);
-  edge.decoded(33, 1110);
+  edge.decoded(33);
   assert.equal(edge.undecodedMs(1110), 44, "what the decoder passed over is not waited for");
-  edge.decoded(66, 1120);
+  edge.decoded(66);
   assert.equal(edge.undecodedMs(1200), 0);
 });

@@ -6,7 +6,11 @@
 //! When the client's connection cannot keep up, a queue would grow somewhere. The pump estimates it from what
 //! it wrote and what left; when it holds more than [`MAX_LAG`] of media the group is given up, and the picture
 //! goes on with the next keyframe. Sound is never given up: it is small, and old groups of it expire.
+//!
+//! A client that cannot keep up itself says so by an update of its subscription that begins with a group that
+//! does not exist yet; it gets one as soon as there can be one.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -88,8 +92,17 @@ pub(super) async fn run(hub: Handle, mut target: Target, attached: oneshot::Rece
     // the picture with it.
     let grace = if writer.target.kind == MediaKind::Audio { Duration::ZERO } else { GRACE };
     let mut idle = None;
+    let Some(watched) = track.0.clone() else { return };
+    let next_group = Arc::clone(&writer.target.next_group);
+    let mut skip = pin!(wants_next_group(watched, &next_group));
     while let Some(producer) = &track.0 {
         tokio::select! {
+            watched = &mut skip, if writer.target.kind != MediaKind::Audio => {
+                let Some(watched) = watched else { return };
+                tracing::debug!(track = producer.name(), "the client wants the next group");
+                skip.set(wants_next_group(watched, &next_group));
+                writer.restart().await;
+            }
             frame = frames.recv() => {
                 let Some(frame) = frame else { return };
                 if let Err(error) = writer.write(producer, &frame).await {
@@ -108,6 +121,18 @@ pub(super) async fn run(hub: Handle, mut target: Target, attached: oneshot::Rece
                     writer.restart().await;
                 }
             }
+        }
+    }
+}
+
+/// Waits until the client wants nothing of the track before a group that does not exist yet; `None` when the track
+/// ends first.
+async fn wants_next_group(mut track: track::Producer, next_group: &AtomicU64) -> Option<track::Producer> {
+    loop {
+        let wanted = track.subscription_changed().await.ok()?;
+        let start = wanted.and_then(|wanted| wanted.start).map_or(0, |start| start.group);
+        if start > 0 && start >= next_group.load(Ordering::Relaxed) {
+            return Some(track);
         }
     }
 }

@@ -1,7 +1,10 @@
 //! Pictures and sound through the gateway.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use moq_net::track::Position;
 use tombolo_gateway::core::Config;
 
 use crate::client::{Client, Over, Publisher, first_frame, track, unwrap};
@@ -244,6 +247,51 @@ async fn a_viewer_that_comes_back_to_a_track_is_not_shown_what_was_before() {
         .await;
         tokio::time::sleep(Duration::from_secs(2)).await;
     }
+    task.abort();
+}
+
+/// What a client does that was too slow for a group, and what the page does when its decoder is.
+#[tokio::test]
+async fn a_viewer_that_wants_the_next_group_gets_one_that_is_made_for_it() {
+    let gateway = Gateway::start();
+    let alice = Client::connect(&gateway, Over::WebTransport("moq-lite-05"), "/demo?name=alice").await;
+    let mut publisher = Publisher::new(&alice, "alice.hang", CATALOG);
+    let mut asked = track(&alice.broadcast(".gateway").await, "keyframes").await;
+    let requests = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&requests);
+    let task = tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(Duration::from_millis(33));
+        let mut keyframe = true;
+        for n in 0.. {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                _ = first_frame(&mut asked) => {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                    keyframe = true;
+                }
+            }
+            publisher.picture(time_us(n), keyframe, &vp8(keyframe, n));
+            keyframe = false;
+        }
+    });
+    // The gateway hears of the listener.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let bob = Client::connect(&gateway, Over::WebTransport("moq-lite-05"), "/demo?name=bob").await;
+    let broadcast = bob.broadcast("alice.hang").await;
+    let mut video = track(&broadcast, "video").await;
+    let mut shown = first_frame(&mut video).await.0;
+    // Past the budget of the joining.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let before = requests.load(Ordering::Relaxed);
+    let next = Position::group(shown.sequence + 1);
+    video.update(video.subscription().with_start(next)).expect("the track goes on");
+    let (group, _) = first_frame(&mut video).await;
+    assert!(group.sequence > shown.sequence);
+    assert_eq!(requests.load(Ordering::Relaxed), before + 1, "one keyframe is asked for");
+    let end = soon("the end of the old group", async { while let Ok(Some(_)) = shown.read_frame().await {} });
+    end.await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(requests.load(Ordering::Relaxed), before + 1, "what has been granted is not asked for again");
     task.abort();
 }
 

@@ -6,6 +6,7 @@ import { AudioPlayer } from "./audio-player.ts";
 import { type AudioRendition, byQuality, type Catalog, parseCatalog, type VideoRendition } from "./catalog.ts";
 import { GroupOrder } from "./group-order.ts";
 import { decodeFrame, type MediaFrame } from "./legacy.ts";
+import { readNewestGroup } from "./newest-group.ts";
 import { VideoPlayer } from "./video-player.ts";
 
 /** Groups older than the newest by more than this may be dropped by the sender. */
@@ -14,9 +15,11 @@ const AUDIO_LATENCY_MS = 300;
 /** How long sound waits for a missing frame; less than the player's queue holds. */
 const AUDIO_PATIENCE_MS = 60;
 const PRIORITY = { catalog: 100, audio: 80, video: 60 };
-/** How long to wait for a keyframe before subscribing anew to get one: twice as long each time, until it went well for a while. */
-const RESUBSCRIBE_FIRST_MS = 300;
-const RESUBSCRIBE_MOST_MS = 5000;
+/** Many publishers begin a group every two seconds; only where one lasts longer is the next one asked for, unless all is lost. */
+const GROUP_MS = 2000;
+/** How long not to ask for a group again: twice as long each time, until it went well for a while. */
+const ASK_AGAIN_FIRST_MS = 500;
+const ASK_AGAIN_MOST_MS = 5000;
 const WENT_WELL_MS = 10_000;
 
 /** A view of a hang broadcast. */
@@ -31,8 +34,9 @@ export class BroadcastView implements RemoteView {
   #audio: { rendition: AudioRendition; player: AudioPlayer; track: Track.Subscriber } | null = null;
   #muted = false;
   #closed = false;
-  #breakdowns = 0;
-  #brokeAtMs = Number.NEGATIVE_INFINITY;
+  #asked = 0;
+  #askedAtMs = Number.NEGATIVE_INFINITY;
+  #groupAtMs = 0;
   #bytes = 0;
   #frames = 0;
   #audioSeen = 0;
@@ -117,30 +121,33 @@ export class BroadcastView implements RemoteView {
         this.#frames += 1;
         this.onPicture?.(this.element, this.element.width, this.element.height);
       },
-      broken: () => this.#resubscribe(player, rendition),
+      wantsKeyframe: (lost) => this.#askForNextGroup(lost),
     });
-    this.#video = { rendition, player, track: this.#subscribeVideo(rendition, player) };
-  }
-
-  #subscribeVideo(rendition: VideoRendition, player: VideoPlayer): Track.Subscriber {
     const track = this.#broadcast.subscribe(rendition.track, { priority: PRIORITY.video, latencyMax: VIDEO_LATENCY_MS });
-    void this.#readVideo(track, player);
-    return track;
+    this.#video = { rendition, player, track };
+    readNewestGroup(track, (payload, first) => {
+      if (this.#video?.track !== track) return;
+      this.#bytes += payload.byteLength;
+      if (first) this.#groupAtMs = performance.now();
+      const media = decodeFrame(payload);
+      if (media) player.push(media, first);
+    }).catch(() => {
+      // The subscription was reset: the catalog or the roster tells what comes next.
+    });
   }
 
-  #resubscribe(player: VideoPlayer, rendition: VideoRendition): void {
+  /**
+   * Wants nothing of the picture before its next group: a sender that can makes one. To subscribe anew would bring the same group
+   * again, from its beginning.
+   */
+  #askForNextGroup(lost: boolean): void {
+    const track = this.#video?.track;
     const now = performance.now();
-    this.#breakdowns = now - this.#brokeAtMs > WENT_WELL_MS ? 0 : this.#breakdowns + 1;
-    this.#brokeAtMs = now;
-    setTimeout(() => {
-      const video = this.#video;
-      if (video?.player !== player) return;
-      if (player.hasFailed) void this.#startVideo(rendition);
-      else if (player.isWaiting) {
-        video.track.close();
-        video.track = this.#subscribeVideo(rendition, player);
-      }
-    }, Math.min(RESUBSCRIBE_MOST_MS, RESUBSCRIBE_FIRST_MS * 2 ** this.#breakdowns));
+    const againMs = Math.min(ASK_AGAIN_MOST_MS, ASK_AGAIN_FIRST_MS * 2 ** this.#asked);
+    if (!track || now - this.#askedAtMs < againMs || (!lost && now - this.#groupAtMs < GROUP_MS)) return;
+    this.#asked = now - this.#askedAtMs > WENT_WELL_MS ? 0 : this.#asked + 1;
+    this.#askedAtMs = now;
+    track.update({ ...track.subscription.peek(), startGroup: (track.latest() ?? -1) + 1 });
   }
 
   async #startAudio(rendition: AudioRendition): Promise<void> {
@@ -158,36 +165,6 @@ export class BroadcastView implements RemoteView {
     const order = new GroupOrder<MediaFrame>(AUDIO_PATIENCE_MS);
     void this.#readAudio(track, player, order);
     void this.#readAudioDatagrams(track, player, order);
-  }
-
-  /** Decodes the newest group only: a group that begins later replaces the one being read. */
-  async #readVideo(track: Track.Subscriber, player: VideoPlayer): Promise<void> {
-    let current: Group.Consumer | null = null;
-    try {
-      for (let group = await track.nextGroup(); group; group = await track.nextGroup()) {
-        const previous: Group.Consumer | null = current;
-        current = group;
-        void this.#readVideoGroup(group, track, player, () => previous?.close());
-      }
-    } catch {
-      // The subscription was reset: the catalog or the roster tells what comes next.
-    }
-  }
-
-  async #readVideoGroup(group: Group.Consumer, track: Track.Subscriber, player: VideoPlayer, begun: () => void): Promise<void> {
-    try {
-      for (let index = 0; ; index++) {
-        const frame = await group.readFrameSequence();
-        // A hole in a group makes everything after it undecodable.
-        if (!frame || frame.sequence !== index || this.#video?.track !== track) break;
-        if (index === 0) begun();
-        this.#bytes += frame.payload.byteLength;
-        const media = decodeFrame(frame.payload);
-        if (media) player.push(media, index === 0);
-      }
-    } catch {
-      // The sender gave the group up; a newer one follows.
-    }
   }
 
   async #readAudio(track: Track.Subscriber, player: AudioPlayer, order: GroupOrder<MediaFrame>): Promise<void> {

@@ -15,8 +15,6 @@ const SETTLE_MS = 25;
 const SETTLE_LIMIT_MS = 2500;
 /** The edge is the least delay of this window, so that a path that becomes slower is believed after it. */
 const WINDOW_MS = 3000;
-/** Pictures whose decoding time is remembered: half a second. Some decoders hold several, always. */
-const DECODED = 15;
 /** Pictures between arrival and decoding that are remembered. */
 const ARRIVED = 256;
 /** A media clock that jumps by more than this has been restarted. */
@@ -26,7 +24,6 @@ const JUMP_MS = 10_000;
 export class LiveEdge {
   readonly #distance = new LeastDelay(WINDOW_MS);
   readonly #arrivals = new Map<number, number>();
-  #decodeTimes: number[] = [];
   #lastMediaMs: number | null = null;
   #lastArrivalMs = 0;
   #firstArrivalMs: number | null = null;
@@ -52,16 +49,13 @@ export class LiveEdge {
   }
 
   /** Takes note that a picture has been decoded. */
-  decoded(mediaMs: number, nowMs: number): void {
-    const arrivedMs = this.#arrivals.get(mediaMs);
-    if (arrivedMs === undefined) return;
+  decoded(mediaMs: number): void {
+    if (!this.#arrivals.has(mediaMs)) return;
     // Decoders keep the order: what came before this one and was not decoded never will be, such as pictures that are not shown.
     for (const earlier of this.#arrivals.keys()) {
       this.#arrivals.delete(earlier);
       if (earlier === mediaMs) break;
     }
-    this.#decodeTimes.push(nowMs - arrivedMs);
-    if (this.#decodeTimes.length > DECODED) this.#decodeTimes.shift();
   }
 
   /** How long the oldest picture that is not decoded yet has been waiting for that; 0 when there is none. */
@@ -75,12 +69,14 @@ export class LiveEdge {
     return nowMs - mediaMs - (this.#distance.delayMs ?? nowMs - mediaMs);
   }
 
-  /** Whether a decoded picture should be thrown away because newer ones follow. */
+  /**
+   * Whether a picture that is decoded now should be thrown away because newer ones follow at once. It came late, then: one that the
+   * decoder is slow with is the newest that can be shown.
+   */
   isStale(mediaMs: number, nowMs: number): boolean {
     const newerArrived = this.#lastMediaMs !== null && this.#lastMediaMs > mediaMs;
-    // What a decoder needs even for its quickest picture makes no picture stale.
-    const decodingMs = this.#decodeTimes.length > 0 ? Math.min(...this.#decodeTimes) : 0;
-    return newerArrived && (!this.#settled || this.behindMs(mediaMs, nowMs) - decodingMs > STALE_MS);
+    const arrivedMs = this.#arrivals.get(mediaMs) ?? nowMs;
+    return newerArrived && (!this.#settled || this.behindMs(mediaMs, arrivedMs) > STALE_MS);
   }
 
   /** How long to hold a decoded picture to see whether a newer one follows at once. */
@@ -89,11 +85,15 @@ export class LiveEdge {
     return Math.max(0, this.#lastArrivalMs + SETTLE_MS - nowMs);
   }
 
+  /** Forgets what waits for the decoder, which has been emptied. */
+  skip(): void {
+    this.#arrivals.clear();
+  }
+
   /** Forgets everything, as after a new subscription. */
   reset(): void {
     this.#distance.reset();
     this.#arrivals.clear();
-    this.#decodeTimes = [];
     this.#lastMediaMs = null;
     this.#firstArrivalMs = null;
     this.#settled = false;

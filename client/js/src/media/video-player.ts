@@ -16,12 +16,13 @@ const MOST_WAIT_MS = 150;
 const MOST_QUEUED = 6;
 
 /**
- * A decoder that leaves a picture waiting for longer, with so many behind it, does not keep up: it is given nothing before it has
- * caught up and a keyframe comes. Otherwise one busy moment would leave everything late for good. The decoder is kept, since a new
- * one may take as long to start.
+ * A decoder that leaves a picture waiting for longer, with so many behind it, does not keep up. It goes on, but at the next keyframe
+ * it is emptied: one busy moment would leave everything late for good.
  */
-const MOST_UNDECODED_MS = 600;
+const SLOW_MS = 400;
 const LEAST_UNDECODED = 4;
+/** With a picture waiting for longer than this it is given nothing more before the next keyframe. */
+const MOST_UNDECODED_MS = 1500;
 
 /** What the player asks of its surroundings. */
 export interface VideoPlayerHooks {
@@ -29,8 +30,11 @@ export interface VideoPlayerHooks {
   soundUsAt(nowMs: number): number | null;
   /** A picture is on the canvas. */
   shown(): void;
-  /** Decoding cannot go on without a new keyframe, since the decoder has failed or did not keep up. */
-  broken(): void;
+  /**
+   * A keyframe would help, since the decoder does not keep up; `lost` is true when nothing more can be shown without one. Called with
+   * every picture for as long as that is so.
+   */
+  wantsKeyframe(lost: boolean): void;
 }
 
 /** Decodes and draws. */
@@ -38,10 +42,12 @@ export class VideoPlayer {
   readonly canvas: HTMLCanvasElement;
   readonly #context: CanvasRenderingContext2D;
   readonly #hooks: VideoPlayerHooks;
-  readonly #decoder: VideoDecoder;
+  readonly #config: VideoDecoderConfig;
+  #decoder: VideoDecoder;
   readonly #edge = new LiveEdge();
   #needsKeyframe = true;
   #started = false;
+  #closed = false;
   readonly #queue: { frame: VideoFrame; decodedAtMs: number }[] = [];
   #timer: ReturnType<typeof setTimeout> | null = null;
 
@@ -51,56 +57,72 @@ export class VideoPlayer {
     this.canvas = canvas;
     this.#context = context;
     this.#hooks = hooks;
-    this.#decoder = new VideoDecoder({
-      output: (frame) => this.#decoded(frame),
-      error: () => hooks.broken(),
-    });
-    this.#decoder.configure({ codec: rendition.codec, description: rendition.description, optimizeForLatency: true });
+    this.#config = { codec: rendition.codec, description: rendition.description, optimizeForLatency: true };
+    this.#decoder = this.#newDecoder();
   }
 
   /** Decodes a frame; `keyframe` is true for the first of a group. */
   push(frame: MediaFrame, keyframe: boolean): void {
-    if (this.#decoder.state !== "configured") return;
+    if (this.#closed) return;
     const now = performance.now();
-    if (this.#isBehind(now)) {
-      if (!this.#needsKeyframe || keyframe) this.#hooks.broken();
-      this.#needsKeyframe = true;
-      return;
+    const waitingMs = this.#waitingMs(now);
+    if (keyframe) {
+      if (waitingMs > SLOW_MS || this.#decoder.state === "closed") this.#emptyDecoder();
+      this.#needsKeyframe = false;
+    } else {
+      this.#needsKeyframe ||= waitingMs > MOST_UNDECODED_MS;
+      if (this.#needsKeyframe || waitingMs > SLOW_MS) this.#hooks.wantsKeyframe(this.#needsKeyframe);
+      if (this.#needsKeyframe) return;
     }
-    if (this.#needsKeyframe && !keyframe) return;
-    this.#needsKeyframe = false;
     this.#edge.arrive(frame.timestampUs / 1000, now);
     this.#decoder.decode(
       new EncodedVideoChunk({ type: keyframe ? "key" : "delta", timestamp: frame.timestampUs, data: frame.data }),
     );
   }
 
-  /** Whether nothing more can be shown before a keyframe comes. */
-  get isWaiting(): boolean {
-    return this.#needsKeyframe;
-  }
-
-  /** Whether the decoder has failed, so that a new player is needed. */
-  get hasFailed(): boolean {
-    return this.#decoder.state === "closed";
-  }
-
   close(): void {
+    this.#closed = true;
     if (this.#decoder.state !== "closed") this.#decoder.close();
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#queue.splice(0).forEach(({ frame }) => frame.close());
   }
 
-  #isBehind(nowMs: number): boolean {
+  #newDecoder(): VideoDecoder {
+    const decoder = new VideoDecoder({
+      output: (frame) => this.#decoded(frame),
+      error: () => {
+        this.#needsKeyframe = true;
+        this.#hooks.wantsKeyframe(true);
+      },
+    });
+    decoder.configure(this.#config);
+    return decoder;
+  }
+
+  /** Throws away what waits for the decoder; a decoder that has failed is replaced. */
+  #emptyDecoder(): void {
+    this.#started = false;
+    this.#edge.skip();
+    if (this.#decoder.state === "closed") {
+      this.#decoder = this.#newDecoder();
+    } else {
+      this.#decoder.reset();
+      this.#decoder.configure(this.#config);
+    }
+  }
+
+  /** How long the decoder has left a picture waiting, if that says that it is slow. */
+  #waitingMs(nowMs: number): number {
     // The first picture of a decoder says how long it takes to start, not how fast it is.
-    return this.#started && this.#decoder.decodeQueueSize >= LEAST_UNDECODED && this.#edge.undecodedMs(nowMs) > MOST_UNDECODED_MS;
+    return this.#started && this.#decoder.decodeQueueSize >= LEAST_UNDECODED ? this.#edge.undecodedMs(nowMs) : 0;
   }
 
   #decoded(frame: VideoFrame): void {
     const now = performance.now();
     this.#started = true;
-    this.#edge.decoded(frame.timestamp / 1000, now);
-    if (this.#edge.isStale(frame.timestamp / 1000, now)) {
+    const isStale = this.#edge.isStale(frame.timestamp / 1000, now);
+    this.#edge.decoded(frame.timestamp / 1000);
+    if (isStale) {
       frame.close();
       return;
     }
