@@ -6,7 +6,10 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | [`codec`] | [`Codec`]: a model of a video encoder that follows a bitrate |
+//! | [`cubic`] | a model of a TCP flow with CUBIC |
 //! | [`clock`] | the instant at which every virtual clock starts |
+//! | [`dumbbell`] | [`Dumbbell`]: many flows through one bottleneck |
 //! | [`link`] | [`Link`]: what one direction of the network does to datagrams |
 //! | [`machine`] | [`Machine`]: what a [`Pair`] can drive |
 //! | [`pair`] | [`Pair`]: two machines, two links, one clock |
@@ -23,12 +26,17 @@
 //! ```
 
 pub mod clock;
+pub mod codec;
+pub mod cubic;
+pub mod dumbbell;
 pub mod link;
 pub mod machine;
 pub mod pair;
 pub mod record;
 
 pub use clock::start;
+pub use codec::{Codec, CodecConfig, Frame};
+pub use dumbbell::{Delivery, Dumbbell};
 pub use link::{GilbertElliott, Link, LinkDrop};
 pub use machine::{Machine, Silent};
 pub use pair::{Pair, Side, Translation};

@@ -187,6 +187,11 @@ impl LinkState {
         }
     }
 
+    /// How long what waits before the bottleneck takes to leave.
+    pub(crate) fn waiting(&self, now: Instant) -> Duration {
+        self.busy_until.saturating_duration_since(now)
+    }
+
     /// When a datagram of `len` bytes arrives, and when its duplicate does.
     pub(crate) fn pass(&mut self, now: Instant, len: usize) -> Result<(Instant, Option<Instant>), LinkDrop> {
         let index = self.next_index;
