@@ -1,4 +1,5 @@
-//! What stands between RTP streams and a useful call: retransmission, reports, feedback, keyframe requests.
+//! What stands between RTP streams and a useful call: retransmission, reports, feedback, bandwidth
+//! estimation, pacing, keyframe requests.
 //!
 //! Each feature is a folder with plain structs, one per stream or per transport, that can be used alone. None has
 //! a clock or a socket: the owner passes `now`, hands in packets, and asks for RTCP to send with the
@@ -11,6 +12,10 @@
 //! | [`rtx`] | retransmissions on a stream of their own | 4588 |
 //! | [`report`] | sender and receiver reports, round trip, one media clock for sound and picture | 3550 |
 //! | [`twcc`] | transport-wide feedback, from which the sender estimates bandwidth | draft-holmer-rmcat-transport-wide-cc-extensions-01 |
+//! | [`ccfb`] | the same by source and sequence number, with ECN marks | 8888 |
+//! | [`bwe`] | what every bandwidth estimator is told and tells; a paced sender around one | |
+//! | [`gcc`] | an estimator from delay, loss and probes | draft-ietf-rmcat-gcc-02 |
+//! | [`pacer`] | when packets leave, and in which order | |
 //! | [`keyframe`] | asking for keyframes and being asked | 4585, 5104 |
 //! | [`remb`] | a ceiling for senders that know no other feedback | draft-alvestrand-rmcat-remb-03 |
 //! | [`feedback`] | how RTCP messages are put together into datagrams | 3550, 5506, 9143 |
@@ -47,9 +52,13 @@
 //! assert_eq!(again, ["ipsum"]);
 //! ```
 
+pub mod bwe;
+pub mod ccfb;
 pub mod feedback;
+pub mod gcc;
 pub mod keyframe;
 pub mod nack;
+pub mod pacer;
 pub mod remb;
 pub mod report;
 pub mod rtx;

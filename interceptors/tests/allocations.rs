@@ -2,9 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use tombolo_interceptors::bwe::{BandwidthEstimator, PacedSender};
+use tombolo_interceptors::gcc::{Gcc, GccConfig};
 use tombolo_interceptors::nack::{
     Cache, CacheConfig, Generator, GeneratorConfig, Responder, ResponderConfig,
 };
+use tombolo_interceptors::pacer::{Class, Outgoing, PacerConfig};
 use tombolo_interceptors::report::{ClockMap, ParticipantClock, ReceiverReports, SenderReports};
 use tombolo_interceptors::twcc::{Recorder, RecorderConfig, SendHistory};
 use tombolo_net::{ExtSeqNo, NtpTime, RtpTime, SeqNo, Ssrc};
@@ -51,7 +54,7 @@ impl Call {
         let ext = self.responder.on_sent(seq, 1000);
         self.cache.insert(now, ext, 32, [0; 32]);
         self.sent.on_packet(now, stamp, 1000);
-        let transport_seq = self.history.on_sent(now, 1000);
+        let transport_seq = self.history.on_sent(now, 1000).wire();
         if number % 10 != 3 {
             self.received.on_packet(now, ext, stamp, false);
             self.recorder.on_packet(now, transport_seq);
@@ -100,4 +103,66 @@ fn a_warm_stream_allocates_nothing() {
     let counted = allocation_counter::measure(|| (10_000..40_000).for_each(|number| call.packet(number)));
     assert_eq!(counted.count_total, 0, "{counted:?}");
     assert!(call.resent - before.0 >= 2900 && call.acked - before.1 >= 26_900, "the path was walked");
+}
+
+/// A paced stream of 2.4 Mb/s over a link of 3 Mb/s that delays by 20 ms and loses every 50th packet.
+struct PacedCall {
+    sender: PacedSender<Gcc, u32>,
+    recorder: Recorder,
+    feedback: Vec<u8>,
+    arrives: Instant,
+    sent: u64,
+}
+
+impl PacedCall {
+    fn new() -> Self {
+        let mut gcc = Gcc::new(GccConfig::default());
+        gcc.set_wanted(tombolo_netsim::start(), None);
+        Self {
+            sender: PacedSender::new(gcc, PacerConfig::default(), SeqNo(0)),
+            recorder: Recorder::new(RecorderConfig::default()),
+            feedback: Vec::with_capacity(4096),
+            arrives: tombolo_netsim::start(),
+            sent: 0,
+        }
+    }
+
+    fn millisecond(&mut self, ms: u64) {
+        let now = tombolo_netsim::start() + Duration::from_millis(ms);
+        for stream in [1, 2] {
+            if ms.is_multiple_of(8) {
+                let class = if ms.is_multiple_of(400) { Class::Keyframe } else { Class::Video };
+                let packet = Outgoing { stream: Ssrc(stream), class, size_bytes: 1200, packet: stream };
+                let _ = self.sender.enqueue(now, packet);
+            }
+        }
+        while let Some(sent) = self.sender.poll(now) {
+            self.sent += 1;
+            if !self.sent.is_multiple_of(50) {
+                self.arrives = self.arrives.max(now) + Duration::from_micros(3200);
+                self.recorder.on_packet(self.arrives + Duration::from_millis(20), sent.seq);
+            }
+        }
+        if self.sender.poll_timeout().is_some_and(|due| due <= now) {
+            self.sender.handle_timeout(now);
+        }
+        self.feedback.clear();
+        let later = now + Duration::from_millis(30);
+        while self.recorder.write_feedback(later, Ssrc(2), Ssrc(1), &mut self.feedback) {}
+        for packet in Compound::new(&self.feedback).flatten() {
+            if let Packet::TransportFeedback(feedback) = packet {
+                self.sender.on_feedback(later, &feedback, |_| {});
+            }
+        }
+    }
+}
+
+#[test]
+fn a_warm_paced_sender_allocates_nothing() {
+    let mut call = PacedCall::new();
+    (0..30_000).for_each(|ms| call.millisecond(ms));
+    let before = call.sent;
+    let counted = allocation_counter::measure(|| (30_000..60_000).for_each(|ms| call.millisecond(ms)));
+    assert_eq!(counted.count_total, 0, "{counted:?}");
+    assert!(call.sent - before > 4000, "the path was walked: {}", call.sent - before);
 }

@@ -158,7 +158,7 @@ proptest! {
                     panic!("no feedback")
                 };
                 history.on_feedback(&feedback, |result| {
-                    let seq = result.seq.wire().0;
+                    let seq = result.number.wire().0;
                     match result.arrival_us {
                         Some(us) => {
                             assert!(acked.insert(seq, us).is_none(), "{seq} acknowledged twice");

@@ -11,4 +11,4 @@ mod recorder;
 mod send_history;
 
 pub use recorder::{Recorder, RecorderConfig};
-pub use send_history::{PacketResult, SendHistory, Summary};
+pub use send_history::{SendHistory, Summary};

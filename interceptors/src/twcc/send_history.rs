@@ -2,27 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use tombolo_net::{Bitrate, ExtSeqNo, SeqNo};
+use tombolo_net::{Bitrate, Ecn, ExtSeqNo, SeqNo};
 use tombolo_rtp::rtcp::TransportFeedback;
+
+use crate::bwe::PacketResult;
 
 /// How many packets are remembered: a power of two.
 const WINDOW: u64 = 4096;
 /// The reference time has 24 bits of 64 ms each.
 const CLOCK_WRAP_US: i64 = 64_000 << 24;
-
-/// What feedback tells about one packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PacketResult {
-    /// Its transport-wide number.
-    pub seq: ExtSeqNo,
-    /// When it was sent.
-    pub sent: Instant,
-    /// Its size, as told to [`SendHistory::on_sent`].
-    pub size_bytes: u32,
-    /// When it arrived, in µs on the receiver's clock (an origin of its own, wraps removed); `None` when it had
-    /// not arrived. A packet told as missing may be told as arrived later.
-    pub arrival_us: Option<i64>,
-}
 
 /// What one feedback message told, summed up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -106,7 +94,7 @@ impl SendHistory {
 
     /// Numbers a packet that goes out at `now` with `size_bytes`, at most 65535 (whichever size the owner's bitrates
     /// mean).
-    pub fn on_sent(&mut self, now: Instant, size_bytes: u32) -> SeqNo {
+    pub fn on_sent(&mut self, now: Instant, size_bytes: u32) -> ExtSeqNo {
         let seq = self.next;
         self.next += 1;
         let sent_us = self.last_sent.map_or(0, |(last, last_us)| {
@@ -119,7 +107,7 @@ impl SendHistory {
             self.slots.resize(WINDOW as usize, Slot { state: State::Acked, ..slot });
         }
         self.slots[(seq % WINDOW) as usize] = slot;
-        SeqNo(seq as u16)
+        ExtSeqNo(seq)
     }
 
     /// Reads feedback, hands each packet whose fate it settles to `sink` in order of sequence numbers, and sums up.
@@ -141,6 +129,7 @@ impl SendHistory {
                 summary.unknown += 1;
                 continue;
             }
+            let was_missing = slot.state == State::Lost;
             slot.state = state;
             let Slot { sent_us, size_bytes, .. } = *slot;
             let size_bytes = u32::from(size_bytes);
@@ -153,7 +142,8 @@ impl SendHistory {
                 }
                 None => summary.lost += 1,
             }
-            sink(PacketResult { seq: ExtSeqNo(ext), sent, size_bytes, arrival_us });
+            let (number, ecn) = (ExtSeqNo(ext), Ecn::NotEct);
+            sink(PacketResult { number, sent, size_bytes, arrival_us, ecn, was_missing });
         }
         let settled = summary.acked + summary.lost;
         if settled > 0 {
@@ -163,6 +153,12 @@ impl SendHistory {
             self.loss += (loss - self.loss) * weight;
         }
         summary
+    }
+
+    /// The number that the next packet gets.
+    #[must_use]
+    pub const fn next_number(&self) -> ExtSeqNo {
+        ExtSeqNo(self.next)
     }
 
     /// The share of packets that were told as missing, 0 to 1, smoothed over about 100 packets.
@@ -231,7 +227,10 @@ mod tests {
     fn each_packet_is_settled_once_and_a_loss_may_be_taken_back() {
         let mut history = SendHistory::new(SeqNo(65534));
         for n in 0..4 {
-            assert_eq!(history.on_sent(at(n), 100 + n as u32), SeqNo(65534_u16.wrapping_add(n as u16)));
+            assert_eq!(
+                history.on_sent(at(n), 100 + n as u32).wire(),
+                SeqNo(65534_u16.wrapping_add(n as u16))
+            );
         }
         let (summary, results) = tell(&mut history, 65534, &[Some(70), None, Some(90)]);
         assert_eq!(summary, Summary { acked: 2, lost: 1, acked_bytes: 202, unknown: 0 });
@@ -240,11 +239,12 @@ mod tests {
             (results[2].sent, results[2].size_bytes, results[2].arrival_us),
             (at(2), 102, Some(90_000))
         );
-        assert_eq!(results[2].seq, results[0].seq.next().next());
+        assert_eq!(results[2].number, results[0].number.next().next());
 
         let (summary, results) = tell(&mut history, 65535, &[Some(95), Some(90), Some(96)]);
         assert_eq!(summary, Summary { acked: 2, lost: 0, acked_bytes: 204, unknown: 1 });
-        assert_eq!(results.iter().map(|r| r.seq.wire().0).collect::<Vec<_>>(), [65535, 1]);
+        assert_eq!(results.iter().map(|r| r.number.wire().0).collect::<Vec<_>>(), [65535, 1]);
+        assert!(results[0].was_missing && !results[1].was_missing);
     }
 
     #[test]

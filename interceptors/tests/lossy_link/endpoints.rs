@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use tombolo_interceptors::bwe::PacketResult;
 use tombolo_interceptors::feedback::{Composer, Report, Source};
 use tombolo_interceptors::keyframe::{Handler, Requester, RequesterConfig};
 use tombolo_interceptors::nack::{
@@ -12,7 +13,7 @@ use tombolo_interceptors::report::{
     Interval, IntervalConfig, Members, ReceiverReports, RoundTrip, SenderReports,
 };
 use tombolo_interceptors::rtx::{self, Primary};
-use tombolo_interceptors::twcc::{PacketResult, Recorder, RecorderConfig, SendHistory};
+use tombolo_interceptors::twcc::{Recorder, RecorderConfig, SendHistory};
 use tombolo_net::{Epoch, ExtSeqNo, FiveTuple, RtpTime, Seed, SeqNo, SeqUnwrapper, Ssrc, Transmit};
 use tombolo_netsim::Machine;
 use tombolo_rtp::rtcp::{self, Compound, Packet};
@@ -136,7 +137,7 @@ impl Sender {
 
     fn send(&mut self, now: Instant, header: &RtpHeader, osn: Option<SeqNo>, payload: &[u8]) {
         let mut out = Vec::new();
-        let number = self.history.on_sent(now, payload.len() as u32);
+        let number = self.history.on_sent(now, payload.len() as u32).wire();
         header
             .write(&mut out, ExtensionForm::OneByte)
             .push(TWCC_ID, &number.0.to_be_bytes())

@@ -98,7 +98,7 @@ fn transport_feedback_survives_loss() {
     run(&mut pair);
     let sent = pair.a.packets + pair.a.responder.resent();
     let acked: std::collections::BTreeMap<_, _> =
-        pair.a.results.iter().filter_map(|result| Some((result.seq, result.arrival_us?))).collect();
+        pair.a.results.iter().filter_map(|result| Some((result.number, result.arrival_us?))).collect();
     let acks = pair.a.results.iter().filter(|result| result.arrival_us.is_some()).count();
     assert_eq!(acks, acked.len(), "no packet is acknowledged twice");
     // A tenth is lost, and about a twentieth of the rest goes untold with the feedback that was lost.

@@ -164,7 +164,7 @@ fn transport_seq(
 ) -> Option<SeqNo> {
     let negotiated =
         codec.feedback.transport_cc && media.extensions.id(ExtensionKind::TransportSeq).is_some();
-    negotiated.then(|| history.on_sent(now, (len + OVERHEAD) as u32))
+    negotiated.then(|| history.on_sent(now, (len + OVERHEAD) as u32).wire())
 }
 
 /// The clock of a media stream, tied to the wall clock anew when the media has jumped: another participant is shown.
