@@ -8,7 +8,6 @@ use std::time::{Duration, Instant, SystemTime};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
-use tokio::runtime;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tombolo_crypto::CryptoProvider;
@@ -75,16 +74,11 @@ pub enum StartError {
 }
 
 impl Server {
-    /// Binds the port and starts all tasks.
-    ///
-    /// Must be called in a tokio runtime, which is that of the media task, of the UDP port and of the first few
-    /// WebTransport sessions. On one thread is best: a packet's way leads through several tasks, and to wake each on
-    /// another core costs more than what it does. HTTP and all further sessions run in `others`, which may be the
-    /// same runtime.
+    /// Binds the port and starts all tasks. Must be called in a tokio runtime.
     ///
     /// # Errors
     /// [`StartError`] in words for the person who started the program.
-    pub async fn start(config: Config, others: &runtime::Handle) -> Result<Self, StartError> {
+    pub async fn start(config: Config) -> Result<Self, StartError> {
         let (listener, port, receiver) =
             bind(config.listen).map_err(|source| StartError::Listen { address: config.listen, source })?;
         let address = port.local_addr();
@@ -100,15 +94,14 @@ impl Server {
                 error!(%error, "the UDP port is broken: no media can flow");
             }
         });
-        let sessions = moq::Config::default().others(others.clone());
-        let quic = MoqServer::start(&port, certificates, hub.clone(), sessions)
+        let quic = MoqServer::start(&port, certificates, hub.clone(), moq::Config::default())
             .map_err(|source| StartError::System { what: "QUIC", source })?;
         let quic = Arc::new(quic);
 
         let (stopping, stop) = watch::channel(false);
         let stop_timeout = config.stop_timeout;
         let state = AppState::new(hub.clone(), Arc::new(config), Arc::clone(&quic), stop, address.port());
-        let http = others.spawn(serve(listener, state, stopping.subscribe()));
+        let http = tokio::spawn(serve(listener, state, stopping.subscribe()));
         info!(%address, "started");
         Ok(Self { address, stop_timeout, stopping, hub, quic, http, media })
     }
@@ -138,11 +131,7 @@ impl Server {
     }
 }
 
-async fn serve(listener: std::net::TcpListener, state: AppState, mut stop: watch::Receiver<bool>) {
-    let listener = match TcpListener::from_std(listener) {
-        Ok(listener) => listener,
-        Err(error) => return error!(%error, "no HTTP"),
-    };
+async fn serve(listener: TcpListener, state: AppState, mut stop: watch::Receiver<bool>) {
     let stopped = async move {
         // An error means that the server is gone, which is a stop as well.
         drop(stop.wait_for(|stop| *stop).await);
@@ -152,7 +141,7 @@ async fn serve(listener: std::net::TcpListener, state: AppState, mut stop: watch
 }
 
 /// Binds TCP and UDP to the same port. Where the machine has no IPv6, `[::]` means `0.0.0.0`.
-fn bind(listen: SocketAddr) -> io::Result<(std::net::TcpListener, Port, Receiver)> {
+fn bind(listen: SocketAddr) -> io::Result<(TcpListener, Port, Receiver)> {
     let any_v4 = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), listen.port());
     let mut tries = 0;
     loop {
@@ -176,7 +165,7 @@ fn bind(listen: SocketAddr) -> io::Result<(std::net::TcpListener, Port, Receiver
     }
 }
 
-fn bind_tcp(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if let IpAddr::V6(ip) = address.ip() {
         socket.set_only_v6(!ip.is_unspecified())?;
@@ -185,7 +174,7 @@ fn bind_tcp(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(TCP_BACKLOG)?;
-    Ok(socket.into())
+    TcpListener::from_std(socket.into())
 }
 
 fn certificates(files: Option<&TlsFiles>) -> Result<Certificates, StartError> {

@@ -1,6 +1,7 @@
 //! Development commands of the Tombolo workspace: `cargo xtask COMMAND`.
 
 mod bundle;
+mod bwe;
 mod check;
 mod figures;
 mod fuzz;
@@ -22,8 +23,9 @@ cargo xtask COMMAND
   check                formatting, clippy, rustdoc, cargo-deny when installed, the committed bundle, and that no
                        file names a path of somebody's machine
   figures [GROUP]      measurements beside peers, one tab-separated line each: name, our value, unit, peer, its
-                       value, ratio in our favour; without a group, docs/figures.md and criterion's reports too;
-                       what the gateway's process costs only when the group `gateway` is named
+                       value, ratio in our favour; without a group, docs/figures.md and criterion's reports too
+  figures bwe          bandwidth estimators on simulated links (RFC 8867), beside peers: a line a flow, and
+                       docs/figures-bwe.md
   interop [NAME]       real peers, one tab-separated line a cell; without a name, every suite
   gate [--update]      instructions (callgrind) and allocations of each scenario against benches/baseline.csv;
                        --update writes that file
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
         ["test"] => test::run(),
         ["check"] => check::run(),
         ["figures"] => figures::run(None),
+        ["figures", "bwe"] => bwe::run(),
         ["figures", group] => figures::run(Some(group)),
         ["interop"] => interop::run(None),
         ["interop", name] => interop::run(Some(name)),

@@ -23,7 +23,6 @@ mod control;
 mod endpoint;
 mod h264;
 mod ingest;
-mod places;
 mod pump;
 mod request;
 mod session;
