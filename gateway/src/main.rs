@@ -1,9 +1,11 @@
 //! The `tombolo` binary: reads the command line, starts the gateway, waits for a signal, stops it.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use tokio::runtime::Builder;
 use tombolo_gateway::config::{Cli, Command, Config, LogFormat};
 use tombolo_gateway::server::Server;
 use tracing_subscriber::EnvFilter;
@@ -21,11 +23,16 @@ fn main() -> ExitCode {
 
 fn run(config: Config) -> Result<(), String> {
     start_log(&config)?;
-    let runtime = tokio::runtime::Runtime::new().map_err(|error| format!("no threads: {error}"))?;
-    runtime.block_on(async {
+    // This thread is the media thread: what a packet wakes runs one after the other, on one core.
+    let media = Builder::new_current_thread().enable_all().build().map_err(no_threads)?;
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let workers = cores.saturating_sub(1).max(1);
+    let others =
+        Builder::new_multi_thread().worker_threads(workers).enable_all().build().map_err(no_threads)?;
+    media.block_on(async {
         let stop_signals = stop_signal();
         let channel = config.channel.clone();
-        let server = Server::start(config).await.map_err(|error| error.to_string())?;
+        let server = Server::start(config, others.handle()).await.map_err(|error| error.to_string())?;
         let host = match server.local_addr() {
             address if address.ip().is_unspecified() => format!("localhost:{}", address.port()),
             address => address.to_string(),
@@ -37,6 +44,10 @@ fn run(config: Config) -> Result<(), String> {
         server.stop().await;
         Ok(())
     })
+}
+
+fn no_threads(error: io::Error) -> String {
+    format!("no threads: {error}")
 }
 
 /// Libraries that report each subscription, or a client that simply goes, as news. The filter that a person

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
+use tokio::runtime;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tombolo_crypto::CryptoProvider;
@@ -74,11 +75,16 @@ pub enum StartError {
 }
 
 impl Server {
-    /// Binds the port and starts all tasks. Must be called in a tokio runtime.
+    /// Binds the port and starts all tasks.
+    ///
+    /// Must be called in a tokio runtime, which is that of the media task, of the UDP port and of the first few
+    /// WebTransport sessions. On one thread is best: a packet's way leads through several tasks, and to wake each on
+    /// another core costs more than what it does. HTTP and all further sessions run in `others`, which may be the
+    /// same runtime.
     ///
     /// # Errors
     /// [`StartError`] in words for the person who started the program.
-    pub async fn start(config: Config) -> Result<Self, StartError> {
+    pub async fn start(config: Config, others: &runtime::Handle) -> Result<Self, StartError> {
         let (listener, port, receiver) =
             bind(config.listen).map_err(|source| StartError::Listen { address: config.listen, source })?;
         let address = port.local_addr();
@@ -94,14 +100,15 @@ impl Server {
                 error!(%error, "the UDP port is broken: no media can flow");
             }
         });
-        let quic = MoqServer::start(&port, certificates, hub.clone(), moq::Config::default())
+        let sessions = moq::Config::default().others(others.clone());
+        let quic = MoqServer::start(&port, certificates, hub.clone(), sessions)
             .map_err(|source| StartError::System { what: "QUIC", source })?;
         let quic = Arc::new(quic);
 
         let (stopping, stop) = watch::channel(false);
         let stop_timeout = config.stop_timeout;
         let state = AppState::new(hub.clone(), Arc::new(config), Arc::clone(&quic), stop, address.port());
-        let http = tokio::spawn(serve(listener, state, stopping.subscribe()));
+        let http = others.spawn(serve(listener, state, stopping.subscribe()));
         info!(%address, "started");
         Ok(Self { address, stop_timeout, stopping, hub, quic, http, media })
     }
@@ -131,7 +138,11 @@ impl Server {
     }
 }
 
-async fn serve(listener: TcpListener, state: AppState, mut stop: watch::Receiver<bool>) {
+async fn serve(listener: std::net::TcpListener, state: AppState, mut stop: watch::Receiver<bool>) {
+    let listener = match TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return error!(%error, "no HTTP"),
+    };
     let stopped = async move {
         // An error means that the server is gone, which is a stop as well.
         drop(stop.wait_for(|stop| *stop).await);
@@ -141,7 +152,7 @@ async fn serve(listener: TcpListener, state: AppState, mut stop: watch::Receiver
 }
 
 /// Binds TCP and UDP to the same port. Where the machine has no IPv6, `[::]` means `0.0.0.0`.
-fn bind(listen: SocketAddr) -> io::Result<(TcpListener, Port, Receiver)> {
+fn bind(listen: SocketAddr) -> io::Result<(std::net::TcpListener, Port, Receiver)> {
     let any_v4 = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), listen.port());
     let mut tries = 0;
     loop {
@@ -165,7 +176,7 @@ fn bind(listen: SocketAddr) -> io::Result<(TcpListener, Port, Receiver)> {
     }
 }
 
-fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+fn bind_tcp(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if let IpAddr::V6(ip) = address.ip() {
         socket.set_only_v6(!ip.is_unspecified())?;
@@ -174,7 +185,7 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(TCP_BACKLOG)?;
-    TcpListener::from_std(socket.into())
+    Ok(socket.into())
 }
 
 fn certificates(files: Option<&TlsFiles>) -> Result<Certificates, StartError> {

@@ -3,6 +3,9 @@
 //! One tab-separated line each on standard output: name, our value, unit, peer, its value, ratio in our favour (above
 //! 1, ours is better; for the peer `limit`, the share of the limit that is reached). Without a group they are written to
 //! `docs/figures.md` too, and criterion's reports to `target/criterion`.
+//!
+//! The group `gateway` measures the gateway as a process, with clients beside it on another core, and only when it is
+//! named: what it tells depends on how busy the machine is.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,8 +14,24 @@ use std::process::Command;
 
 use crate::process::{self, Outcome, cargo, is_installed, output, program, root, run_lines};
 
+/// The group that needs the gateway's binary, and more than one core.
+const GATEWAY: &str = "gateway";
+
 pub(crate) fn run(group: Option<&str>) -> Outcome {
-    build()?;
+    if group == Some(GATEWAY) {
+        build(&[
+            "--package",
+            "tombolo-gateway",
+            "--bin",
+            "tombolo",
+            "--features",
+            "tombolo-benches/clients",
+        ])?;
+        let mut figures = Command::new(binary("figures"));
+        figures.arg(GATEWAY);
+        return run_lines(figures, |line| println!("{line}"));
+    }
+    build(&["--features", "tombolo-benches/peers,tombolo-benches/reports", "--bin", "reports"])?;
     let libsrtp = libsrtp();
     let mut lines = Vec::new();
     let mut figures = on_one_core(&binary("figures"), libsrtp.as_ref());
@@ -34,9 +53,10 @@ pub(crate) fn run(group: Option<&str>) -> Outcome {
     Ok(())
 }
 
-fn build() -> Outcome {
+/// Builds `figures`, and what else is named.
+fn build(more: &[&str]) -> Outcome {
     let mut command = cargo(&["build", "--release", "--package", "tombolo-benches", "--no-default-features"]);
-    command.args(["--features", "peers,reports", "--bin", "figures", "--bin", "reports"]);
+    command.args(["--bin", "figures"]).args(more);
     process::run(command)
 }
 

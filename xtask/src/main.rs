@@ -23,7 +23,8 @@ cargo xtask COMMAND
   check                formatting, clippy, rustdoc, cargo-deny when installed, the committed bundle, and that no
                        file names a path of somebody's machine
   figures [GROUP]      measurements beside peers, one tab-separated line each: name, our value, unit, peer, its
-                       value, ratio in our favour; without a group, docs/figures.md and criterion's reports too
+                       value, ratio in our favour; without a group, docs/figures.md and criterion's reports too;
+                       what the gateway's process costs only when the group `gateway` is named
   figures bwe          bandwidth estimators on simulated links (RFC 8867), beside peers: a line a flow, and
                        docs/figures-bwe.md
   interop [NAME]       real peers, one tab-separated line a cell; without a name, every suite

@@ -6,6 +6,8 @@
 mod contender;
 mod dtls;
 mod frames;
+#[cfg(feature = "clients")]
+mod gateway;
 mod rtp;
 mod srtp;
 
@@ -14,8 +16,11 @@ use std::time::Duration;
 
 pub use contender::Contender;
 
-/// The groups that there are.
+/// The groups of [`contests`].
 pub const GROUPS: [&str; 4] = ["srtp", "rtp", "frames", "dtls"];
+/// The group of what the gateway's process costs, which is no contest: it is alone, and takes a while.
+#[cfg(feature = "clients")]
+pub const GATEWAY: &str = "gateway";
 
 /// How many turns each contender gets.
 const TURNS: usize = 201;
@@ -40,6 +45,16 @@ impl fmt::Display for Figure {
         let Self { name, ours, unit, peer, theirs, ratio } = self;
         write!(f, "{name}\t{ours:.1}\t{unit}\t{peer}\t{theirs:.1}\t{ratio:.2}")
     }
+}
+
+/// Measures a group, a figure at a time; `None` when there is no such group.
+#[must_use]
+pub fn measure(group: &str) -> Option<Box<dyn Iterator<Item = Figure>>> {
+    #[cfg(feature = "clients")]
+    if group == GATEWAY {
+        return Some(Box::new(gateway::figures()));
+    }
+    Some(Box::new(contests(group)?.into_iter().flat_map(Contest::measure)))
 }
 
 /// What the figures of a group are measured from; `None` when there is no such group.

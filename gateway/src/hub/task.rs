@@ -61,12 +61,14 @@ impl<L: Legs> Hub<L> {
         mut receiver: Receiver,
         mut commands: mpsc::Receiver<Command>,
     ) -> io::Result<()> {
+        let mut due = self.due();
+        let alarm = tokio::time::sleep_until(due.unwrap_or_else(Instant::now).into());
+        tokio::pin!(alarm);
         loop {
-            let due = self.due();
             let turn = tokio::select! {
                 datagrams = receiver.recv() => Turn::Datagrams(datagrams.map(drop)),
                 command = commands.recv() => Turn::Command(command),
-                () = sleep_until(due) => Turn::Timeout,
+                () = &mut alarm, if due.is_some() => Turn::Timeout,
             };
             let now = Instant::now();
             match turn {
@@ -92,6 +94,14 @@ impl<L: Legs> Hub<L> {
             self.stage.core.handle_timeout(now);
             self.legs.handle_timeout(now, &mut self.stage);
             self.finish_turn(now);
+            let next = self.due();
+            // One alarm for the life of the task: to set it later costs nothing until it goes off.
+            if let Some(at) = next
+                && (next != due || alarm.is_elapsed())
+            {
+                alarm.as_mut().reset(at.into());
+            }
+            due = next;
         }
     }
 
@@ -250,12 +260,5 @@ fn subscribe_error(error: core::SubscribeError) -> SubscribeError {
     match error {
         core::SubscribeError::Limit => SubscribeError::Limit,
         _ => SubscribeError::UnknownTrack,
-    }
-}
-
-async fn sleep_until(due: Option<Instant>) {
-    match due {
-        Some(due) => tokio::time::sleep_until(due.into()).await,
-        None => std::future::pending().await,
     }
 }

@@ -8,9 +8,11 @@ use std::time::{Duration, SystemTime};
 use quinn::congestion::CubicConfig;
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{EndpointConfig, IdleTimeout, ServerConfig, TokioRuntime, TransportConfig, VarInt};
+use tokio::runtime;
 use tokio::task::JoinHandle;
 
 use super::certificate::Certificates;
+use super::places::Places;
 use super::session;
 use crate::hub::Handle;
 use crate::port::Port;
@@ -40,11 +42,12 @@ const RETRY_ABOVE: usize = 100;
 #[derive(Clone, Debug)]
 pub struct Config {
     max_sessions: usize,
+    others: Option<runtime::Handle>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { max_sessions: 10_000 }
+        Self { max_sessions: 10_000, others: None }
     }
 }
 
@@ -53,6 +56,13 @@ impl Config {
     #[must_use]
     pub fn max_sessions(mut self, max_sessions: usize) -> Self {
         self.max_sessions = max_sessions;
+        self
+    }
+
+    /// Where sessions run beyond the first eight. Default: where all run, in the runtime of [`MoqServer::start`].
+    #[must_use]
+    pub fn others(mut self, others: runtime::Handle) -> Self {
+        self.others = Some(others);
         self
     }
 }
@@ -177,6 +187,7 @@ fn transport_config() -> io::Result<TransportConfig> {
 }
 
 async fn accept(endpoint: quinn::Endpoint, hub: Handle, config: Config, counters: Arc<Counters>) {
+    let places = Places::new(config.others);
     while let Some(incoming) = endpoint.accept().await {
         if counters.open.load(Ordering::Relaxed) >= config.max_sessions {
             counters.refused.fetch_add(1, Ordering::Relaxed);
@@ -188,7 +199,7 @@ async fn accept(endpoint: quinn::Endpoint, hub: Handle, config: Config, counters
             let _ = incoming.retry();
             continue;
         }
-        tokio::spawn(session::serve(incoming, hub.clone(), Arc::clone(&counters)));
+        places.spawn(session::serve(incoming, hub.clone(), Arc::clone(&counters)));
     }
 }
 

@@ -23,6 +23,7 @@ mod control;
 mod endpoint;
 mod h264;
 mod ingest;
+mod places;
 mod pump;
 mod request;
 mod session;

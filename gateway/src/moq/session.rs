@@ -66,12 +66,12 @@ pub(super) async fn serve(incoming: quinn::Incoming, hub: Handle, counters: Arc<
 
 async fn session(incoming: quinn::Incoming, hub: &Handle, counters: &Arc<Counters>) -> Result<(), Failure> {
     let handshaking = Counted::new(counters, |counters| &counters.handshaking);
-    let (publish, publish_driver) = origin::Producer::new(origin::Config::new(moq_net::Hop::random()));
-    let (subscribe, subscribe_driver) = origin::Producer::new(origin::Config::new(moq_net::Hop::random()));
-    let mut drivers: FuturesUnordered<Pin<Box<dyn Future<Output = moq_net::Error> + Send>>> =
-        FuturesUnordered::new();
-    drivers.push(Box::pin(moq_net::time::run(publish_driver)));
-    drivers.push(Box::pin(moq_net::time::run(subscribe_driver)));
+    let (publish, publish_driver) = origin::Producer::new(origin_config());
+    let (subscribe, subscribe_driver) = origin::Producer::new(origin_config());
+    // Each is polled only when it was woken itself, not whenever one of the others is.
+    let mut parts: FuturesUnordered<Pin<Box<dyn Future<Output = Part> + Send>>> = FuturesUnordered::new();
+    parts.push(Box::pin(drive(publish_driver)));
+    parts.push(Box::pin(drive(subscribe_driver)));
 
     let establish = establish(incoming, hub, publish.consume(), subscribe.clone());
     // The session closes when its handle is dropped.
@@ -79,22 +79,38 @@ async fn session(incoming: quinn::Incoming, hub: &Handle, counters: &Arc<Counter
         tokio::time::timeout(HANDSHAKE, establish).await??;
     drop(handshaking);
     counters.accepted.fetch_add(1, Ordering::Relaxed);
-    let ended = Arc::new(tokio::sync::Notify::new());
-    let notify = Arc::clone(&ended);
-    drivers.push(Box::pin(async move {
-        let error = moq_net::time::run(driver).await;
-        notify.notify_one();
-        error
+    parts.push(Box::pin(async move {
+        drive(driver).await;
+        Part::Ended(Ok(()))
     }));
-
-    let mut life = std::pin::pin!(live(&transport, member, hub, publish, subscribe));
+    let hub = hub.clone();
+    parts
+        .push(Box::pin(async move { Part::Ended(live(&transport, member, &hub, publish, subscribe).await) }));
     loop {
-        tokio::select! {
-            result = &mut life => return result,
-            () = ended.notified() => return Ok(()),
-            Some(error) = drivers.next() => tracing::trace!(%error, "driver finished"),
+        match parts.next().await {
+            Some(Part::Ended(result)) => return result,
+            Some(Part::Driver) => {}
+            None => return Ok(()),
         }
     }
+}
+
+/// What a part of a session comes to.
+enum Part {
+    /// The session is over.
+    Ended(Result<(), Failure>),
+    /// One of its origins has nothing left to do.
+    Driver,
+}
+
+async fn drive(driver: impl moq_net::time::Driver) -> Part {
+    let error = moq_net::time::run(driver).await;
+    tracing::trace!(%error, "driver finished");
+    Part::Driver
+}
+
+fn origin_config() -> origin::Config {
+    origin::Config::new(moq_net::Hop::random())
 }
 
 type Session = web_transport_quinn::Session;

@@ -184,6 +184,10 @@ impl fmt::Debug for WritablePoller {
 impl UdpPoller for WritablePoller {
     fn poll_writable(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        // Nearly always there is room, and nothing to wait for.
+        if this.waiting.is_none() && this.shared.io.try_io(Interest::WRITABLE, || Ok(())).is_ok() {
+            return Poll::Ready(Ok(()));
+        }
         let waiting = this.waiting.get_or_insert_with(|| {
             let shared = Arc::clone(&this.shared);
             Box::pin(async move { shared.io.writable().await })

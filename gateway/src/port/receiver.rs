@@ -15,6 +15,8 @@ use super::batch::{Batch, Entry};
 use super::demux::{Class, classify};
 use super::{Port, Shared};
 
+/// How many buffers one call fills.
+const BATCH: usize = if BATCH_SIZE < 8 { BATCH_SIZE } else { 8 };
 /// One receive buffer: the most that GRO joins into one.
 const BUFFER_BYTES: usize = 64 << 10;
 
@@ -29,8 +31,8 @@ pub struct Receiver {
 impl Receiver {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         let batch = Batch {
-            bytes: vec![0; BUFFER_BYTES * BATCH_SIZE].into_boxed_slice(),
-            entries: Vec::with_capacity(BATCH_SIZE * 2),
+            bytes: vec![0; BUFFER_BYTES * BATCH].into_boxed_slice(),
+            entries: Vec::with_capacity(BATCH * 2),
             arrival: Instant::now(),
         };
         Self { shared, batch }
@@ -64,7 +66,7 @@ impl Receiver {
     /// As [`Receiver::recv`].
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.batch.entries.clear();
-        let mut metas = [RecvMeta::default(); BATCH_SIZE];
+        let mut metas = [RecvMeta::default(); BATCH];
         let count = ready!(self.poll_socket(cx, &mut metas))?;
         self.batch.arrival = Instant::now();
         for (index, meta) in metas.iter().take(count).enumerate() {
@@ -75,13 +77,21 @@ impl Receiver {
 
     fn poll_socket(&mut self, cx: &mut Context<'_>, metas: &mut [RecvMeta]) -> Poll<io::Result<usize>> {
         let mut chunks = self.batch.bytes.chunks_mut(BUFFER_BYTES);
-        let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
+        let mut slices: [IoSliceMut<'_>; BATCH] =
             std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
         let Shared { io, state, .. } = &*self.shared;
         loop {
             ready!(io.poll_recv_ready(cx))?;
-            match io.try_io(Interest::READABLE, || state.recv(io.into(), &mut slices, metas)) {
-                Ok(count) => return Poll::Ready(Ok(count)),
+            let mut received = 0;
+            let outcome = io.try_io(Interest::READABLE, || {
+                received = state.recv(io.into(), &mut slices, metas)?;
+                // Less than was asked for: the socket is empty, which tokio is told here and need not find out by
+                // another call.
+                if received < BATCH { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+            });
+            match outcome {
+                _ if received > 0 => return Poll::Ready(Ok(received)),
+                Ok(()) => {}
                 // An ICMP error that some remote host provoked says nothing about this socket.
                 Err(error)
                     if matches!(

@@ -19,7 +19,8 @@ pub(crate) async fn gateway() -> Server {
 /// The same, with options.
 pub(crate) async fn gateway_with(options: Options) -> Server {
     let here = Options { listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))), ..Options::default() };
-    Server::start(Config::from_options(options.or(here)).unwrap()).await.unwrap()
+    let config = Config::from_options(options.or(here)).unwrap();
+    Server::start(config, &tokio::runtime::Handle::current()).await.unwrap()
 }
 
 /// An answer to an HTTP request.

@@ -1,7 +1,7 @@
 // Starts the gateway binary on a loopback port of the system's choice.
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { readFile, readdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { wait } from "./browsers.mjs";
@@ -51,11 +51,18 @@ export async function startGateway({ args = [] } = {}) {
   };
 }
 
-/** CPU seconds and resident bytes of a process, from /proc. */
+/** CPU seconds and resident bytes of a process, and how often its threads have gone to sleep, from /proc. */
 export async function footprint(pid) {
   const stat = await readFile(`/proc/${pid}/stat`, "utf8");
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   const ticks = Number(fields[11]) + Number(fields[12]);
   const status = await readFile(`/proc/${pid}/status`, "utf8");
-  return { cpuSeconds: ticks / 100, residentBytes: Number(status.match(/VmRSS:\s+(\d+)/)?.[1] ?? 0) * 1024 };
+  let sleeps = 0;
+  for (const thread of await readdir(`/proc/${pid}/task`)) {
+    const of = await readFile(`/proc/${pid}/task/${thread}/status`, "utf8").catch(() => "");
+    sleeps += field(of, "voluntary_ctxt_switches");
+  }
+  return { cpuSeconds: ticks / 100, residentBytes: field(status, "VmRSS") * 1024, sleeps };
 }
+
+const field = (status, name) => Number(status.match(new RegExp(`^${name}:\\s+(\\d+)`, "m"))?.[1] ?? 0);

@@ -14,7 +14,7 @@ const SETTLE_MS = 20_000;
 
 /** `seconds` is how long each pair is watched after it has settled; default 60, in full 600. */
 export async function footprint(browsers, { publishers = ["chromium-webrtc", "chromium-webtransport"], viewers = ["chromium-webrtc", "chromium-webtransport"], seconds = ["60"] } = {}) {
-  const results = new Results("footprint", ["publisher", "viewer", "seconds", "cpuPercent", "residentMiB", "grownKiB", "distinct"]);
+  const results = new Results("footprint", ["publisher", "viewer", "seconds", "cpuPercent", "sleepsPerSecond", "residentMiB", "grownKiB", "distinct"]);
   for (const from of publishers) for (const viewer of viewers) results.add(await cell(browsers, from, viewer, Number(seconds[0])));
   return results.finish();
 }
@@ -40,6 +40,7 @@ async function cell(browsers, from, viewer, seconds) {
     return {
       ...base,
       cpuPercent,
+      sleepsPerSecond: (after.sleeps - before.sleeps) / seconds,
       residentMiB: after.residentBytes / 2 ** 20,
       grownKiB: grown / 1024,
       distinct,
