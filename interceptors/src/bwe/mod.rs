@@ -66,27 +66,32 @@ pub struct Probe {
 /// Estimates what the way to the receiver carries.
 ///
 /// The owner tells what leaves and what became of it, calls [`handle_timeout`](Self::handle_timeout) when it is due, and
-/// after each of these asks for the estimate and for probes.
+/// after each of these asks for the estimate and for probes. One that neither probes nor has timers needs two methods
+/// (`examples/own_estimator.rs`).
 pub trait BandwidthEstimator {
     /// Takes note of a packet that leaves.
-    fn on_sent(&mut self, now: Instant, packet: &SentPacket);
+    fn on_sent(&mut self, _now: Instant, _packet: &SentPacket) {}
 
     /// Takes note of what one feedback message told, in order of numbers. The order of `results` may be changed.
     fn on_feedback(&mut self, now: Instant, results: &mut [PacketResult]);
 
     /// Time has passed. An early call does nothing.
-    fn handle_timeout(&mut self, now: Instant);
+    fn handle_timeout(&mut self, _now: Instant) {}
 
     /// When [`handle_timeout`](Self::handle_timeout) is due.
-    fn poll_timeout(&self) -> Option<Instant>;
+    fn poll_timeout(&self) -> Option<Instant> {
+        None
+    }
 
     /// The next probe to send.
-    fn poll_probe(&mut self, now: Instant) -> Option<Probe>;
+    fn poll_probe(&mut self, _now: Instant) -> Option<Probe> {
+        None
+    }
 
     /// What the way carries, as far as is known.
     fn estimate(&self) -> Bitrate;
 
     /// Tells how much the application would send if it could, so that it may be found out whether that is possible;
     /// `None`, as at first: what it sends is what it wants.
-    fn set_wanted(&mut self, now: Instant, wanted: Option<Bitrate>);
+    fn set_wanted(&mut self, _now: Instant, _wanted: Option<Bitrate>) {}
 }
