@@ -19,6 +19,7 @@
 //! | [`keyframe`] | asking for keyframes and being asked | 4585, 5104 |
 //! | [`remb`] | a ceiling for senders that know no other feedback | draft-alvestrand-rmcat-remb-03 |
 //! | [`feedback`] | how RTCP messages are put together into datagrams | 3550, 5506, 9143 |
+//! | [`dump`] | packets as pcapng and as rtptools dumps | draft-ietf-opsawg-pcapng |
 //! | [`stats`] | counters with the names of the W3C's statistics | |
 //!
 //! A gap becomes a NACK, and the NACK a packet to send again:
@@ -54,6 +55,7 @@
 
 pub mod bwe;
 pub mod ccfb;
+pub mod dump;
 pub mod feedback;
 pub mod gcc;
 pub mod keyframe;
