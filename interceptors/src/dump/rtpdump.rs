@@ -1,4 +1,4 @@
-//! The dump format of rtptools, which rtpplay, Wireshark and many test tools read.
+//! The dump format of rtptools, which rtpplay and many test tools read.
 //!
 //! `#!rtpplay1.0 address/port\n [start s 32 | start µs 32 | address 32 | port 16 | 0 16] (length 16 | packet length 16 |
 //! time since the start in ms 32 | packet)*`; the packet length is 0 for RTCP.
