@@ -22,8 +22,10 @@ const PUBLISHER: &str = "camera";
 const LIMIT_PERCENT: f64 = 2.0;
 /// Until everybody has settled.
 const SETTLE: Duration = Duration::from_secs(5);
-/// How long each pair is watched.
-const WATCH: Duration = Duration::from_secs(15);
+/// How long each pair is watched, in seconds, where [`SECONDS`] does not say.
+const WATCH_SECONDS: u64 = 15;
+/// Names the environment variable that says how long each pair is watched, in seconds: minutes show whether memory grows.
+const SECONDS: &str = "TOMBOLO_SECONDS";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Transport {
@@ -45,6 +47,9 @@ pub(super) fn figures() -> impl Iterator<Item = Figure> {
 }
 
 fn measure(name: &'static str, publisher: Transport, viewer: Transport) -> Figure {
+    let seconds =
+        std::env::var(SECONDS).map_or(WATCH_SECONDS, |text| text.parse().expect("a number of seconds"));
+    let watch = Duration::from_secs(seconds);
     // One thread, so that the other cores are the gateway's.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
@@ -62,13 +67,18 @@ fn measure(name: &'static str, publisher: Transport, viewer: Transport) -> Figur
         }
         tokio::time::sleep(SETTLE).await;
         let (start, before, seen_before) = (Instant::now(), gateway.usage(), seen.get());
-        tokio::time::sleep(WATCH).await;
+        tokio::time::sleep(watch).await;
         let (after, seen_after, seconds) = (gateway.usage(), seen.get(), start.elapsed().as_secs_f64());
         let rate = |before: u64, after: u64| (after - before) as f64 / seconds;
         let pictures = rate(seen_before.0, seen_after.0);
         let sounds = rate(seen_before.1, seen_after.1);
         let sleeps = rate(before.sleeps, after.sleeps);
-        eprintln!("{name}: {pictures:.1} pictures/s, {sounds:.1} sounds/s, {sleeps:.0} times/s asleep");
+        let grown = after.resident_kib as i64 - before.resident_kib as i64;
+        eprintln!(
+            "{name}: {pictures:.1} pictures/s, {sounds:.1} sounds/s, {sleeps:.0} times/s asleep, {} KiB resident, \
+             {grown} more than {seconds:.0} s before",
+            after.resident_kib,
+        );
         assert!(pictures > 27.0 && sounds > 45.0, "{name}: the viewer sees too little");
         let percent = rate(before.nanos, after.nanos) / 1e7;
         Figure {

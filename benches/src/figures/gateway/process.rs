@@ -23,6 +23,8 @@ pub(super) struct Usage {
     pub(super) nanos: u64,
     /// How often a thread went to sleep.
     pub(super) sleeps: u64,
+    /// What it holds of memory.
+    pub(super) resident_kib: u64,
 }
 
 impl Gateway {
@@ -44,14 +46,16 @@ impl Gateway {
     /// What its threads have used so far. A thread that ended takes its share along; the gateway's stay.
     pub(super) fn usage(&self) -> Usage {
         let threads = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("a running gateway");
-        let mut usage = Usage { nanos: 0, sleeps: 0 };
+        let first = |text: &str| text.split_whitespace().next().and_then(|word| word.parse::<u64>().ok());
+        let field =
+            |status: &str, name| status.lines().find_map(|line| line.strip_prefix(name)).and_then(first);
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let resident_kib = field(&status, "VmRSS:").unwrap_or_default();
+        let mut usage = Usage { nanos: 0, sleeps: 0, resident_kib };
         for thread in threads.map_while(Result::ok) {
             let read = |name| fs::read_to_string(thread.path().join(name)).unwrap_or_default();
-            let first = |text: &str| text.split_whitespace().next().and_then(|word| word.parse::<u64>().ok());
             usage.nanos += first(&read("schedstat")).unwrap_or_default();
-            let status = read("status");
-            let sleeps = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
-            usage.sleeps += sleeps.and_then(first).unwrap_or_default();
+            usage.sleeps += field(&read("status"), "voluntary_ctxt_switches:").unwrap_or_default();
         }
         usage
     }
