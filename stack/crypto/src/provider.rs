@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     AeadAlgorithm, AeadKey, AuthError, CmHmacKey, CryptoError, CtrKey, Digest, HashAlgorithm, HashContext,
-    KeyExchange, KeyExchangeGroup, SignatureScheme, Signer,
+    KeyExchange, KeyExchangeGroup, MaskKey, SignatureScheme, Signer,
 };
 
 /// A source of randomness that is passed to the operations that need some.
@@ -31,6 +31,10 @@ pub struct CryptoProvider {
     pub name: &'static str,
     /// Keys an AEAD. The key has the length of the algorithm.
     pub aead: fn(AeadAlgorithm, key: &[u8]) -> Made<dyn AeadKey>,
+    /// The AEADs that `aead` and `mask` know.
+    pub aeads: &'static [AeadAlgorithm],
+    /// Keys the masks that go with an AEAD. The key has the length of the algorithm.
+    pub mask: fn(AeadAlgorithm, key: &[u8]) -> Made<dyn MaskKey>,
     /// Keys AES-CM: 16 or 32 bytes.
     pub aes_cm: fn(key: &[u8]) -> Made<dyn CtrKey>,
     /// Keys AES-CM, with 16 or 32 bytes, and HMAC-SHA1, with any number.
@@ -41,6 +45,8 @@ pub struct CryptoProvider {
     pub hmac: HmacFn,
     /// An ephemeral key pair. Backends whose library insists on the operating system's randomness ignore the source.
     pub key_exchange: fn(KeyExchangeGroup, RandomSource<'_>) -> Made<dyn KeyExchange>,
+    /// The groups that `key_exchange` knows, in order of preference.
+    pub groups: &'static [KeyExchangeGroup],
     /// A fresh P-256 signing key as PKCS#8. The same remark on the source.
     pub generate_key: fn(RandomSource<'_>) -> Result<Zeroizing<Vec<u8>>, CryptoError>,
     /// A signer from a PKCS#8 private key: P-256 at least.

@@ -70,10 +70,10 @@ const VECTORS: &[Vector] = &[
 pub(super) fn check(provider: &CryptoProvider) {
     for vector in VECTORS {
         let name = vector.name;
-        let key = match (provider.aead)(vector.algorithm, &hex(vector.key)) {
-            Err(CryptoError::Unsupported) if vector.algorithm == AeadAlgorithm::ChaCha20Poly1305 => continue,
-            key => key.expect(name),
-        };
+        if !provider.aeads.contains(&vector.algorithm) {
+            continue;
+        }
+        let key = (provider.aead)(vector.algorithm, &hex(vector.key)).expect(name);
         let (nonce, aad) = (array(vector.nonce), hex(vector.aad));
         let (plaintext, tag) = (hex(vector.plaintext), hex(vector.tag));
         let mut buffer = plaintext.clone();
@@ -102,10 +102,10 @@ pub(super) fn check(provider: &CryptoProvider) {
 }
 
 pub(super) fn check_pair(one: &CryptoProvider, other: &CryptoProvider) {
-    for algorithm in [AeadAlgorithm::Aes128Gcm, AeadAlgorithm::Aes256Gcm] {
+    for algorithm in one.aeads.iter().copied().filter(|algorithm| other.aeads.contains(algorithm)) {
         let key = vec![7; algorithm.key_len()];
-        let sealer = (one.aead)(algorithm, &key).expect("AES-GCM");
-        let opener = (other.aead)(algorithm, &key).expect("AES-GCM");
+        let sealer = (one.aead)(algorithm, &key).expect("an AEAD");
+        let opener = (other.aead)(algorithm, &key).expect("an AEAD");
         for len in 0..200 {
             let plaintext: Vec<u8> = (0..len).collect();
             let mut buffer = plaintext.clone();

@@ -5,13 +5,13 @@
 mod aead;
 mod hash;
 mod key_exchange;
+mod mask;
 mod signature;
 mod symmetric;
 
 use crate::CryptoProvider;
 
-/// Runs every check of one backend. An algorithm that the backend reports as
-/// [`crate::CryptoError::Unsupported`] is skipped where the stack does not need it: ChaCha20-Poly1305.
+/// Runs every check of one backend. AEADs, groups and schemes that the backend does not list are skipped.
 ///
 /// # Panics
 /// At the first check that fails, with its name.
@@ -20,6 +20,7 @@ pub fn check(provider: &CryptoProvider) {
     symmetric::check(provider);
     hash::check(provider);
     key_exchange::check(provider);
+    mask::check(provider);
     signature::check(provider);
 }
 

@@ -37,9 +37,9 @@ pub(super) fn check(provider: &CryptoProvider) {
 
 pub(super) fn check_pair(one: &CryptoProvider, other: &CryptoProvider) {
     let signer = (one.signer)(&private_key()).expect("PKCS#8 key");
-    assert_eq!(signer.scheme(), ECDSA);
+    assert_eq!(signer.schemes(), [ECDSA]);
     assert_eq!(signer.public_key(), hex(PUBLIC_KEY), "public key");
-    let signature = signer.sign(b"message").expect("signature");
+    let signature = signer.sign(ECDSA, b"message").expect("signature");
     let public = hex(PUBLIC_KEY);
     assert_eq!((other.verify)(ECDSA, &public, b"message", &signature), Ok(()), "the other's signature");
     assert_eq!((other.verify)(ECDSA, &public, b"massage", &signature), Err(AuthError), "other message");
@@ -47,7 +47,7 @@ pub(super) fn check_pair(one: &CryptoProvider, other: &CryptoProvider) {
     let mut random = Seed::from_number(3).rng();
     let generated = (one.generate_key)(&mut random).expect("key pair");
     let signer = (other.signer)(&generated).expect("the other's PKCS#8 key");
-    let signature = signer.sign(b"message").expect("signature");
+    let signature = signer.sign(ECDSA, b"message").expect("signature");
     let verified = (one.verify)(ECDSA, signer.public_key(), b"message", &signature);
     assert_eq!(verified, Ok(()), "signature with a generated key");
 }
@@ -64,6 +64,6 @@ mod tests {
     #[test]
     fn rust_crypto_signs_as_rfc_6979_does() {
         let signer = (crate::rust_crypto::provider().signer)(&private_key()).unwrap();
-        assert_eq!(signer.sign(b"sample").unwrap(), hex(SIGNATURE));
+        assert_eq!(signer.sign(super::ECDSA, b"sample").unwrap(), hex(SIGNATURE));
     }
 }

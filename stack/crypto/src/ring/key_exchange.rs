@@ -22,11 +22,13 @@ impl KeyExchange for Exchange {
 
 pub(super) fn key_exchange(
     group: KeyExchangeGroup,
-    _random: RandomSource<'_>,
+    random: RandomSource<'_>,
 ) -> Result<Box<dyn KeyExchange>, CryptoError> {
     let algorithm = match group {
         KeyExchangeGroup::X25519 => &agreement::X25519,
         KeyExchangeGroup::Secp256r1 => &agreement::ECDH_P256,
+        KeyExchangeGroup::Secp384r1 => &agreement::ECDH_P384,
+        KeyExchangeGroup::X25519MlKem768 => return crate::hybrid::initiate(key_exchange, random),
     };
     let no_randomness = |_| CryptoError::NoRandomness;
     let secret = EphemeralPrivateKey::generate(algorithm, &SystemRandom::new()).map_err(no_randomness)?;

@@ -1,11 +1,11 @@
-use p256::elliptic_curve::Generate;
-use p256::elliptic_curve::sec1::ToSec1Point;
-use x25519_dalek::{EphemeralSecret, PublicKey};
+use p256::elliptic_curve::ecdh::EphemeralSecret;
+use p256::elliptic_curve::sec1::{FromSec1Point, ModulusSize, ToSec1Point};
+use p256::elliptic_curve::{AffinePoint, CurveArithmetic, FieldBytesSize, Generate as _, PublicKey};
 
 use crate::{CryptoError, KeyExchange, KeyExchangeGroup, RandomSource, SharedSecret};
 
 struct X25519 {
-    secret: EphemeralSecret,
+    secret: x25519_dalek::EphemeralSecret,
     share: [u8; 32],
 }
 
@@ -16,7 +16,7 @@ impl KeyExchange for X25519 {
 
     fn agree(self: Box<Self>, peer_share: &[u8]) -> Result<SharedSecret, CryptoError> {
         let peer: [u8; 32] = peer_share.try_into().map_err(|_| CryptoError::Malformed)?;
-        let shared = self.secret.diffie_hellman(&PublicKey::from(peer));
+        let shared = self.secret.diffie_hellman(&x25519_dalek::PublicKey::from(peer));
         if !shared.was_contributory() {
             return Err(CryptoError::Malformed);
         }
@@ -24,22 +24,42 @@ impl KeyExchange for X25519 {
     }
 }
 
-struct P256 {
-    secret: p256::ecdh::EphemeralSecret,
-    share: [u8; 65],
+/// A NIST curve.
+struct Nist<C: CurveArithmetic> {
+    secret: EphemeralSecret<C>,
+    share: Vec<u8>,
 }
 
-impl KeyExchange for P256 {
+impl<C> Nist<C>
+where
+    C: CurveArithmetic,
+    AffinePoint<C>: FromSec1Point<C> + ToSec1Point<C>,
+    FieldBytesSize<C>: ModulusSize,
+{
+    fn generate(random: RandomSource<'_>) -> Self {
+        let secret = EphemeralSecret::<C>::generate_from_rng(random);
+        let share = secret.public_key().to_sec1_point(false).as_bytes().to_vec();
+        Self { secret, share }
+    }
+}
+
+impl<C> KeyExchange for Nist<C>
+where
+    C: CurveArithmetic,
+    AffinePoint<C>: FromSec1Point<C> + ToSec1Point<C>,
+    FieldBytesSize<C>: ModulusSize,
+    EphemeralSecret<C>: Send + Sync,
+{
     fn public_share(&self) -> &[u8] {
         &self.share
     }
 
     fn agree(self: Box<Self>, peer_share: &[u8]) -> Result<SharedSecret, CryptoError> {
         // RFC 8422 §5.1.2: uncompressed is the only point format.
-        if peer_share.len() != 65 || peer_share[0] != 4 {
+        if peer_share.len() != self.share.len() || peer_share[0] != 4 {
             return Err(CryptoError::Malformed);
         }
-        let peer = p256::PublicKey::from_sec1_bytes(peer_share).map_err(|_| CryptoError::Malformed)?;
+        let peer = PublicKey::<C>::from_sec1_bytes(peer_share).map_err(|_| CryptoError::Malformed)?;
         Ok(SharedSecret::new(self.secret.diffie_hellman(&peer).raw_secret_bytes().to_vec()))
     }
 }
@@ -50,23 +70,20 @@ pub(super) fn key_exchange(
 ) -> Result<Box<dyn KeyExchange>, CryptoError> {
     Ok(match group {
         KeyExchangeGroup::X25519 => {
-            let secret = EphemeralSecret::random_from_rng(random);
-            let share = PublicKey::from(&secret).to_bytes();
+            let secret = x25519_dalek::EphemeralSecret::random_from_rng(random);
+            let share = x25519_dalek::PublicKey::from(&secret).to_bytes();
             Box::new(X25519 { secret, share })
         }
-        KeyExchangeGroup::Secp256r1 => {
-            let secret = p256::ecdh::EphemeralSecret::generate_from_rng(random);
-            let point = secret.public_key().to_sec1_point(false);
-            let share = point.as_bytes().try_into().map_err(|_| CryptoError::Malformed)?;
-            Box::new(P256 { secret, share })
-        }
+        KeyExchangeGroup::Secp256r1 => Box::new(Nist::<p256::NistP256>::generate(random)),
+        KeyExchangeGroup::Secp384r1 => Box::new(Nist::<p384::NistP384>::generate(random)),
+        KeyExchangeGroup::X25519MlKem768 => return crate::hybrid::initiate(key_exchange, random),
     })
 }
 
 #[cfg(test)]
 mod tests {
     use tombolo_net::Seed;
-    use x25519_dalek::StaticSecret;
+    use x25519_dalek::{PublicKey, StaticSecret};
 
     use super::*;
     use crate::conformance::{array, hex};
@@ -86,7 +103,7 @@ mod tests {
 
     #[test]
     fn the_same_seed_gives_the_same_shares() {
-        for group in [KeyExchangeGroup::X25519, KeyExchangeGroup::Secp256r1] {
+        for group in crate::rust_crypto::provider().groups.iter().copied() {
             let share = |seed| {
                 let exchange = key_exchange(group, &mut Seed::from_number(seed).rng()).unwrap();
                 exchange.public_share().to_vec()
