@@ -32,8 +32,7 @@ impl KeyExchange for Hybrid {
 
     fn agree(self: Box<Self>, peer_share: &[u8]) -> Result<SharedSecret, CryptoError> {
         let (ciphertext, share) = split(peer_share)?;
-        let mut kem_secret =
-            self.kem.decapsulate_slice(ciphertext).map_err(|_| CryptoError::Malformed)?;
+        let mut kem_secret = self.kem.decapsulate_slice(ciphertext).map_err(|_| CryptoError::Malformed)?;
         let secret = join(&kem_secret, &self.x25519.agree(share)?);
         kem_secret.zeroize();
         Ok(secret)

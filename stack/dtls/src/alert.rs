@@ -1,4 +1,4 @@
-//! Alerts (RFC 5246 §7.2).
+//! Alerts (RFC 5246 §7.2, RFC 8446 §6).
 
 use std::fmt;
 
@@ -43,9 +43,14 @@ descriptions! {
     DECRYPT_ERROR = 51, "decrypt_error";
     PROTOCOL_VERSION = 70, "protocol_version";
     INTERNAL_ERROR = 80, "internal_error";
+    INAPPROPRIATE_FALLBACK = 86, "inappropriate_fallback";
     USER_CANCELED = 90, "user_canceled";
     NO_RENEGOTIATION = 100, "no_renegotiation";
+    MISSING_EXTENSION = 109, "missing_extension";
     UNSUPPORTED_EXTENSION = 110, "unsupported_extension";
+    UNRECOGNIZED_NAME = 112, "unrecognized_name";
+    CERTIFICATE_REQUIRED = 116, "certificate_required";
+    NO_APPLICATION_PROTOCOL = 120, "no_application_protocol";
 }
 
 impl fmt::Display for AlertDescription {

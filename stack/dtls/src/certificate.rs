@@ -7,11 +7,12 @@ use std::time::SystemTime;
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, PKCS_ECDSA_P256_SHA256, PublicKeyData, SigningKey,
 };
-use tombolo_crypto::{CryptoError, CryptoProvider, HashAlgorithm, Signer};
+use tombolo_crypto::{CryptoError, CryptoProvider, HashAlgorithm, SignatureScheme, Signer};
 use tombolo_net::Seed;
 
 use crate::fingerprint::Fingerprint;
-use crate::x509::PublicKey;
+use crate::suite::key_kind;
+use crate::x509::{KeyKind, PublicKey};
 
 /// A certificate with its private key. Cheap to clone.
 ///
@@ -98,7 +99,8 @@ impl Certificate {
         signer: Box<dyn Signer>,
     ) -> Result<Self, CertificateError> {
         let key = PublicKey::of_certificate(&certificate).map_err(|_| CertificateError::Malformed)?;
-        if key.scheme != Some(signer.scheme()) || key.bytes != signer.public_key() {
+        let kind = signer.schemes().first().and_then(|scheme| key_kind(*scheme));
+        if kind.is_none() || key.kind != kind || key.bytes != signer.public_key() {
             return Err(CertificateError::WrongKey);
         }
         Ok(Self(Arc::new(Inner { der: certificate, signer, provider: *provider })))
@@ -116,6 +118,11 @@ impl Certificate {
     /// [`CryptoError::Unsupported`] when the provider lacks the hash; SHA-256 every provider has.
     pub fn fingerprint(&self, algorithm: HashAlgorithm) -> Result<Fingerprint, CryptoError> {
         Fingerprint::of(&self.0.provider, algorithm, self.der())
+    }
+
+    /// The kind of the private key.
+    pub(crate) fn kind(&self) -> Option<KeyKind> {
+        self.signer().schemes().first().and_then(|scheme| key_kind(*scheme))
     }
 
     pub(crate) fn signer(&self) -> &dyn Signer {
@@ -151,7 +158,7 @@ impl PublicKeyData for Key<'_> {
 
 impl SigningKey for Key<'_> {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
-        self.0.sign(message).map_err(|_| rcgen::Error::RemoteKeyError)
+        self.0.sign(SignatureScheme::EcdsaSecp256r1Sha256, message).map_err(|_| rcgen::Error::RemoteKeyError)
     }
 }
 

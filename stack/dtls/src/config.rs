@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use tombolo_crypto::CryptoProvider;
+use tombolo_crypto::{CryptoProvider, KeyExchangeGroup};
 
 use crate::certificate::Certificate;
 use crate::flight::{MIN_MTU, Retransmission};
 use crate::srtp::SrtpProfileId;
+use crate::suite::{CipherSuite, group_id};
+use crate::version::ProtocolVersion;
 
 /// The settings of a connection; many connections share one.
 #[derive(Clone, Debug)]
@@ -14,6 +16,13 @@ pub struct Config {
     pub(crate) certificate: Certificate,
     pub(crate) provider: CryptoProvider,
     pub(crate) srtp_profiles: Vec<SrtpProfileId>,
+    pub(crate) min_version: ProtocolVersion,
+    pub(crate) max_version: ProtocolVersion,
+    cipher_suites: Vec<CipherSuite>,
+    groups: Option<Vec<KeyExchangeGroup>>,
+    pub(crate) alpn: Vec<Vec<u8>>,
+    pub(crate) server_name: Option<Vec<u8>>,
+    pub(crate) key_update_after: u64,
     pub(crate) mtu: usize,
     pub(crate) retransmission: Retransmission,
 }
@@ -28,6 +37,21 @@ pub enum ConfigError {
     /// The lengths of an SRTP profile's keys are not known.
     #[error("unknown SRTP profile {0:?}")]
     SrtpProfile(SrtpProfileId),
+    /// The lowest version is above the highest one.
+    #[error("the lowest version is above the highest one")]
+    Version,
+    /// No cipher suite is left for a version.
+    #[error("no cipher suite for a version that is allowed")]
+    CipherSuite,
+    /// No group is left that the provider has, or none that DTLS 1.2 can use where it is allowed.
+    #[error("no key exchange group for a version that is allowed")]
+    Group,
+    /// An application protocol or a server name is empty or too long.
+    #[error("an empty or too long name")]
+    Name,
+    /// A key may protect no record, or more than AES-GCM allows.
+    #[error("keys must be changed after 1 to 2^24 records")]
+    KeyUpdate,
     /// A retransmission time is zero, or the greatest one is less than the first one.
     #[error("bad retransmission times")]
     Retransmission,
@@ -46,6 +70,13 @@ impl Config {
                 SrtpProfileId::AES128_CM_HMAC_SHA1_80,
                 SrtpProfileId::AES128_CM_HMAC_SHA1_32,
             ],
+            min_version: ProtocolVersion::Dtls12,
+            max_version: ProtocolVersion::Dtls13,
+            cipher_suites: CipherSuite::ALL.to_vec(),
+            groups: None,
+            alpn: Vec::new(),
+            server_name: None,
+            key_update_after: 1 << 23,
             mtu: 1200,
             retransmission: Retransmission {
                 initial: Duration::from_millis(50),
@@ -59,6 +90,57 @@ impl Config {
     #[must_use]
     pub const fn certificate(&self) -> &Certificate {
         &self.certificate
+    }
+
+    /// The versions that are allowed, the lowest first.
+    pub(crate) fn versions(&self) -> Vec<ProtocolVersion> {
+        [ProtocolVersion::Dtls12, ProtocolVersion::Dtls13]
+            .into_iter()
+            .filter(|version| (self.min_version..=self.max_version).contains(version))
+            .collect()
+    }
+
+    /// The suites of a version that may be used, in order of preference.
+    pub(crate) fn suites(&self, version: ProtocolVersion) -> impl Iterator<Item = CipherSuite> + '_ {
+        let aeads = self.provider.aeads;
+        let usable = move |suite: &CipherSuite| suite.version() == version && aeads.contains(&suite.aead());
+        self.cipher_suites.iter().copied().filter(usable)
+    }
+
+    /// The groups that may be used, with their code points, in order of preference. Those that DTLS 1.2 cannot use only
+    /// where 1.3 is allowed.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = (u16, KeyExchangeGroup)> + '_ {
+        let provided = self.provider.groups;
+        let has_1_3 = self.max_version >= ProtocolVersion::Dtls13;
+        let wanted = self.groups.as_deref().unwrap_or(provided).iter().copied();
+        wanted
+            .filter(move |group| provided.contains(group) && (has_1_3 || group.is_symmetric()))
+            .filter_map(|group| Some((group_id(group)?, group)))
+    }
+}
+
+impl Config {
+    fn check_names(&self) -> Result<(), ConfigError> {
+        let bad_protocol = self.alpn.iter().any(|protocol| !(1..=255).contains(&protocol.len()));
+        let bad_name = self.server_name.as_ref().is_some_and(|name| !(1..=255).contains(&name.len()));
+        if bad_protocol || bad_name { Err(ConfigError::Name) } else { Ok(()) }
+    }
+
+    fn check_negotiation(&self) -> Result<(), ConfigError> {
+        let versions = self.versions();
+        if versions.is_empty() {
+            return Err(ConfigError::Version);
+        }
+        for version in versions {
+            if self.suites(version).next().is_none() {
+                return Err(ConfigError::CipherSuite);
+            }
+            let is_1_3 = version == ProtocolVersion::Dtls13;
+            if !self.groups().any(|(_, group)| is_1_3 || group.is_symmetric()) {
+                return Err(ConfigError::Group);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -79,6 +161,55 @@ impl ConfigBuilder {
     #[must_use]
     pub fn srtp_profiles(mut self, profiles: Vec<SrtpProfileId>) -> Self {
         self.0.srtp_profiles = profiles;
+        self
+    }
+
+    /// The lowest and the highest version that are offered and taken. Default: DTLS 1.2 and DTLS 1.3.
+    #[must_use]
+    pub const fn versions(mut self, lowest: ProtocolVersion, highest: ProtocolVersion) -> Self {
+        self.0.min_version = lowest;
+        self.0.max_version = highest;
+        self
+    }
+
+    /// The cipher suites of both versions, the preferred one first; a server's order decides. Those that the provider
+    /// lacks are left out. Default: [`CipherSuite::ALL`].
+    #[must_use]
+    pub fn cipher_suites(mut self, suites: Vec<CipherSuite>) -> Self {
+        self.0.cipher_suites = suites;
+        self
+    }
+
+    /// The groups of the key exchange, the preferred one first. A client sends a share of the first one, and of X25519
+    /// beside X25519MLKEM768. A server takes the first one that the client has sent a share of, and else asks for one.
+    /// Those that the provider lacks are left out. Default: all of the provider's.
+    #[must_use]
+    pub fn groups(mut self, groups: Vec<KeyExchangeGroup>) -> Self {
+        self.0.groups = Some(groups);
+        self
+    }
+
+    /// The application protocols (RFC 7301), the preferred one first; a server's order decides. Each has 1 to 255 bytes.
+    /// Default: none, and what a peer offers is passed over.
+    #[must_use]
+    pub fn alpn(mut self, protocols: Vec<Vec<u8>>) -> Self {
+        self.0.alpn = protocols;
+        self
+    }
+
+    /// The server name that a client asks for (RFC 6066 §3). Default: none. A server takes any and tells it in
+    /// [`crate::Parameters::server_name`].
+    #[must_use]
+    pub fn server_name(mut self, name: impl Into<Vec<u8>>) -> Self {
+        self.0.server_name = Some(name.into());
+        self
+    }
+
+    /// After how many records DTLS 1.3 changes its write key, 1 to 2²⁴ (RFC 9147 §4.5.3 allows 2^24.5 with AES-GCM).
+    /// Default: 2²³.
+    #[must_use]
+    pub const fn key_update_after(mut self, records: u64) -> Self {
+        self.0.key_update_after = records;
         self
     }
 
@@ -126,6 +257,11 @@ impl ConfigBuilder {
         {
             return Err(ConfigError::SrtpProfile(*unknown));
         }
+        config.check_names()?;
+        config.check_negotiation()?;
+        if !(1..=1 << 24).contains(&config.key_update_after) {
+            return Err(ConfigError::KeyUpdate);
+        }
         let times = config.retransmission;
         if times.initial.is_zero() || times.max < times.initial {
             return Err(ConfigError::Retransmission);
@@ -148,6 +284,19 @@ mod tests {
         let unknown = SrtpProfileId(5);
         let built = builder().srtp_profiles(vec![unknown]).build().map(|_| ());
         assert_eq!(built, Err(ConfigError::SrtpProfile(unknown)));
+        use ProtocolVersion::{Dtls12, Dtls13};
+        let built = |builder: ConfigBuilder| builder.build().map(|_| ());
+        assert_eq!(built(builder().versions(Dtls13, Dtls12)), Err(ConfigError::Version));
+        let suites_of_1_3 = || builder().cipher_suites(vec![CipherSuite::Aes128GcmSha256]);
+        assert_eq!(built(suites_of_1_3()), Err(ConfigError::CipherSuite), "none is left for 1.2");
+        assert_eq!(built(suites_of_1_3().versions(Dtls13, Dtls13)), Ok(()));
+        let hybrid = || builder().groups(vec![KeyExchangeGroup::X25519MlKem768]);
+        assert_eq!(built(hybrid()), Err(ConfigError::Group), "1.2 cannot use it");
+        assert_eq!(built(hybrid().versions(Dtls13, Dtls13)), Ok(()));
+        assert_eq!(built(builder().alpn(vec![vec![]])), Err(ConfigError::Name));
+        assert_eq!(built(builder().server_name([b'a'; 256])), Err(ConfigError::Name));
+        assert_eq!(built(builder().key_update_after(0)), Err(ConfigError::KeyUpdate));
+        assert_eq!(built(builder().key_update_after(1 << 25)), Err(ConfigError::KeyUpdate));
         let built = builder().initial_retransmit_timeout(Duration::ZERO).build().map(|_| ());
         assert_eq!(built, Err(ConfigError::Retransmission));
         let built = builder().max_retransmit_timeout(Duration::from_millis(1)).build().map(|_| ());

@@ -8,21 +8,25 @@ use std::time::{Duration, Instant};
 use tombolo_net::{FiveTuple, Rng, Seed, Transmit};
 use tracing::debug;
 
+use crate::ack::PendingAcks;
 use crate::alert::{Alert, AlertDescription};
 use crate::config::Config;
-use crate::error::{FailReason, UseError};
+use crate::error::{FailReason, PeerError, UseError};
 use crate::event::Event;
 use crate::fingerprint::Fingerprint;
 use crate::flight::Flight;
 use crate::fragment::Reassembler;
 use crate::handshake::client::AwaitServerHello;
 use crate::handshake::server::AwaitClientHello;
-use crate::handshake::{Complete, Context, Handshake};
+use crate::handshake::{Context, Handshake};
 use crate::identity::PeerIdentity;
+use crate::key_update::KeyUpdate;
 use crate::queue::{DatagramQueue, Held, Sealed};
 use crate::record::{ContentType, RecordLayer};
+use crate::session::{MAX_EXPORT_LEN, Parameters, Session};
 use crate::stats::Stats;
 use crate::transcript::Transcript;
+use crate::version::ProtocolVersion;
 
 /// How long a handshake without progress goes on after an alert that anyone may have sent.
 pub(crate) const ALERT_GRACE: Duration = Duration::from_secs(1);
@@ -41,7 +45,7 @@ pub(crate) enum State {
     /// The handshake runs.
     Handshaking(Box<Handshake>),
     /// The handshake is complete, and the fingerprints are not here yet.
-    Unverified(Box<Complete>),
+    Unverified,
     /// Complete and verified.
     Connected,
     /// Over.
@@ -60,6 +64,10 @@ pub struct Connection {
     pub(crate) role: Role,
     pub(crate) rng: Rng,
     pub(crate) state: State,
+    /// Once it is agreed on.
+    pub(crate) version: Option<ProtocolVersion>,
+    /// Once the handshake is complete.
+    pub(crate) session: Option<Session>,
     pub(crate) path: Option<FiveTuple>,
     pub(crate) records: RecordLayer,
     pub(crate) reassembler: Reassembler,
@@ -68,6 +76,11 @@ pub struct Connection {
     pub(crate) identity: PeerIdentity,
     /// The message whose repetition shows that the peer lacks our flight.
     pub(crate) repeat_trigger: Option<u16>,
+    /// Whether the record that is being handled made us send a flight.
+    pub(crate) answered: bool,
+    /// What the peer is to be told of the records that came.
+    pub(crate) acks: PendingAcks,
+    pub(crate) key_update: KeyUpdate,
     /// An alert that is not authenticated, and when it is believed.
     pub(crate) rumour: Option<(AlertDescription, Instant)>,
     pub(crate) sealed: Sealed,
@@ -87,6 +100,8 @@ impl Connection {
             role,
             rng: seed.rng(),
             state: State::Closed,
+            version: None,
+            session: None,
             path: None,
             records: RecordLayer::default(),
             reassembler: Reassembler::default(),
@@ -94,6 +109,9 @@ impl Connection {
             flight,
             identity: PeerIdentity::default(),
             repeat_trigger: None,
+            answered: false,
+            acks: PendingAcks::default(),
+            key_update: KeyUpdate::default(),
             rumour: None,
             sealed: Sealed::default(),
             held: Held::default(),
@@ -102,10 +120,13 @@ impl Connection {
             stats: Stats::default(),
         };
         let handshake = match role {
-            Role::Client => Handshake::ServerHello(AwaitServerHello::start(&mut connection.context())),
-            Role::Server => Handshake::ClientHello(AwaitClientHello),
+            Role::Client => AwaitServerHello::start(&mut connection.context()).map(Handshake::ServerHello),
+            Role::Server => Ok(Handshake::ClientHello(AwaitClientHello)),
         };
-        connection.state = State::Handshaking(Box::new(handshake));
+        match handshake {
+            Ok(handshake) => connection.state = State::Handshaking(Box::new(handshake)),
+            Err(reason) => connection.end(Event::Failed(reason)),
+        }
         connection
     }
 
@@ -118,6 +139,7 @@ impl Connection {
             flight: &mut self.flight,
             records: &mut self.records,
             identity: &mut self.identity,
+            version: &mut self.version,
             launched: false,
         }
     }
@@ -157,10 +179,44 @@ impl Connection {
         self.identity.certificate()
     }
 
+    /// What the handshake has agreed on, from [`Event::Connected`] to the end.
+    #[must_use]
+    pub fn parameters(&self) -> Option<&Parameters> {
+        let session = self.session.as_ref().filter(|_| matches!(self.state, State::Connected));
+        session.map(|session| &session.parameters)
+    }
+
+    /// Fills `out`, of 8160 bytes at most, with keying material (RFC 5705, RFC 8446 §7.5). In DTLS 1.2 an empty context
+    /// is another one than none; in 1.3 they are the same.
+    ///
+    /// # Errors
+    /// [`UseError`] when the connection is not up, `out` is too long or the crypto provider fails.
+    pub fn export_keying_material(
+        &self,
+        label: &[u8],
+        context: Option<&[u8]>,
+        out: &mut [u8],
+    ) -> Result<(), UseError> {
+        self.check_is_up()?;
+        if out.len() > MAX_EXPORT_LEN {
+            return Err(UseError::TooLong { max: MAX_EXPORT_LEN });
+        }
+        let session = self.session.as_ref().ok_or(UseError::NotConnected)?;
+        Ok(session.export(label, context, out)?)
+    }
+
+    pub(crate) const fn check_is_up(&self) -> Result<(), UseError> {
+        match self.state {
+            State::Connected => Ok(()),
+            State::Closed => Err(UseError::Closed),
+            State::Handshaking(_) | State::Unverified => Err(UseError::NotConnected),
+        }
+    }
+
     /// The most bytes that [`Connection::write`] takes at once.
     #[must_use]
     pub fn max_write_len(&self) -> usize {
-        self.config.mtu - RecordLayer::overhead(1)
+        self.config.mtu - RecordLayer::max_overhead()
     }
 
     /// Sends application data as one record in one datagram.
@@ -168,22 +224,24 @@ impl Connection {
     /// # Errors
     /// [`UseError`] when the connection is not up, the data does not fit one datagram, or 256 KiB wait to be polled.
     pub fn write(&mut self, _now: Instant, data: &[u8]) -> Result<(), UseError> {
-        match self.state {
-            State::Connected => {}
-            State::Closed => return Err(UseError::Closed),
-            State::Handshaking(_) | State::Unverified(_) => return Err(UseError::NotConnected),
-        }
+        self.check_is_up()?;
         let max = self.max_write_len();
         if data.len() > max {
             return Err(UseError::TooLong { max });
         }
-        if !self.outgoing.has_room(data.len() + RecordLayer::overhead(1)) {
+        if !self.outgoing.has_room(data.len() + RecordLayer::max_overhead()) {
             return Err(UseError::QueueFull);
         }
-        let mut written = false;
+        let mut written = None;
         let records = &mut self.records;
-        self.outgoing.push(|out| written = records.write(1, ContentType::APPLICATION_DATA, &[data], out));
-        if written { Ok(()) } else { Err(UseError::Closed) }
+        let epoch = records.write_epoch();
+        self.outgoing.push(|out| written = records.write(epoch, ContentType::APPLICATION_DATA, &[data], out));
+        written.ok_or(UseError::Closed)?;
+        let is_1_3 = self.version == Some(ProtocolVersion::Dtls13);
+        if is_1_3 && self.records.written() >= self.config.key_update_after {
+            self.want_key_update(false);
+        }
+        Ok(())
     }
 
     /// Ends the association with close_notify.
@@ -201,6 +259,7 @@ impl Connection {
         {
             return self.fail(FailReason::PeerAlert(description));
         }
+        self.write_acks(now);
         match self.flight.handle_timeout(now) {
             Ok(repeats) => self.stats.retransmissions += u64::from(repeats),
             Err(_) => self.fail(FailReason::Timeout),
@@ -209,6 +268,7 @@ impl Connection {
 
     /// The next datagram to send, appended to `out`.
     pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
+        self.write_acks(now);
         let path = self.path?;
         let start = out.len();
         if !self.flight.write(now, &mut self.records, out) && !self.outgoing.pop(out) {
@@ -227,7 +287,7 @@ impl Connection {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let rumour = self.rumour.map(|(_, at)| at);
-        [self.flight.deadline(), rumour].into_iter().flatten().min()
+        [self.flight.deadline(), rumour, self.acks.deadline()].into_iter().flatten().min()
     }
 
     /// The counters.
@@ -237,17 +297,30 @@ impl Connection {
     }
 
     /// Both Finished messages are verified.
-    pub(crate) fn complete(&mut self, complete: Complete) {
+    pub(crate) fn complete(&mut self, now: Instant, session: Session) {
         self.rumour = None;
-        self.flight.stop_timer();
-        self.reassembler = Reassembler::default();
+        self.reassembler.clear();
         self.transcript = Transcript::default();
-        if self.role == Role::Client {
+        match (session.parameters.version, self.role) {
             // The server has our last flight, or it could not have ended the handshake.
-            self.repeat_trigger = None;
-            self.flight.abandon();
+            (ProtocolVersion::Dtls12, Role::Client) => {
+                self.repeat_trigger = None;
+                self.flight.abandon();
+            }
+            // Our last flight is repeated on demand.
+            (ProtocolVersion::Dtls12, Role::Server) => self.flight.stop_timer(),
+            // Our last flight is repeated until it is acknowledged.
+            (ProtocolVersion::Dtls13, Role::Client) => {}
+            // The client has our flight, and is to know that we have its own.
+            (ProtocolVersion::Dtls13, Role::Server) => {
+                self.repeat_trigger = None;
+                self.flight.abandon();
+                self.records.retire_write();
+                self.acks.schedule(now);
+            }
         }
-        self.state = State::Unverified(Box::new(complete));
+        self.session = Some(session);
+        self.state = State::Unverified;
         self.verify_peer();
     }
 
@@ -258,20 +331,20 @@ impl Connection {
             Ok(false) => return,
             Err(reason) => return self.fail(reason),
         }
-        match std::mem::replace(&mut self.state, State::Connected) {
-            State::Unverified(complete) => self.connect(&complete),
-            other => self.state = other,
+        if matches!(self.state, State::Unverified) {
+            self.state = State::Connected;
+            self.connect();
         }
     }
 
-    fn connect(&mut self, complete: &Complete) {
+    fn connect(&mut self) {
         let is_client = self.role == Role::Client;
-        let exported = complete.srtp.map(|profile| complete.secrets.export_srtp(profile, is_client));
+        let exported = self.session.as_ref().map(|session| session.export_srtp(is_client));
         let srtp = match exported.transpose() {
             Ok(keys) => keys.flatten(),
             Err(error) => return self.fail(error.into()),
         };
-        debug!(role = ?self.role, srtp = ?complete.srtp, "DTLS connected");
+        debug!(role = ?self.role, parameters = ?self.parameters(), "DTLS connected");
         self.events.push_back(Event::Connected { srtp });
         while let Some(((), data)) = self.held.pop() {
             self.events.push_back(Event::ApplicationData(data));
@@ -288,16 +361,28 @@ impl Connection {
     /// The same, for a connection whose state was taken out.
     pub(crate) fn end_with(&mut self, reason: FailReason) {
         debug!(role = ?self.role, %reason, "DTLS failed");
-        if let Some(description) = reason.alert() {
+        if let Some(description) = self.alert_for(reason) {
             self.send_alert(Alert::fatal(description));
         }
         self.end(Event::Failed(reason));
     }
 
+    /// The alert of a reason, which in one case has a name of its own in 1.3.
+    fn alert_for(&self, reason: FailReason) -> Option<AlertDescription> {
+        match (reason, self.version) {
+            (FailReason::Peer(PeerError::NoCertificate), Some(ProtocolVersion::Dtls13)) => {
+                Some(AlertDescription::CERTIFICATE_REQUIRED)
+            }
+            _ => reason.alert(),
+        }
+    }
+
     /// Forgets everything but the alert that is still to go out.
     pub(crate) fn end(&mut self, event: Event) {
         self.state = State::Closed;
+        self.session = None;
         self.flight.abandon();
+        self.acks.clear();
         self.rumour = None;
         self.records.forget_keys();
         self.reassembler = Reassembler::default();
@@ -307,12 +392,15 @@ impl Connection {
         self.events.push_back(event);
     }
 
-    /// Queues an alert in the epoch that our current flight ends in. Alerts are not repeated.
+    /// Queues an alert in the epoch that our current flight ends in, or in 1.3 in the newest one. Alerts are not repeated.
     pub(crate) fn send_alert(&mut self, alert: Alert) {
-        let epoch = self.flight.epoch();
+        let epoch = match self.version {
+            Some(ProtocolVersion::Dtls13) => self.records.write_epoch(),
+            _ => self.flight.epoch(),
+        };
         let content = alert.encode();
         let records = &mut self.records;
-        if self.outgoing.has_room(content.len() + RecordLayer::overhead(epoch)) {
+        if self.outgoing.has_room(content.len() + RecordLayer::max_overhead()) {
             self.outgoing.push(|out| {
                 records.write(epoch, ContentType::ALERT, &[&content], out);
             });
@@ -324,7 +412,7 @@ impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.state {
             State::Handshaking(_) => "Handshaking",
-            State::Unverified(_) => "Unverified",
+            State::Unverified => "Unverified",
             State::Connected => "Connected",
             State::Closed => "Closed",
         };

@@ -26,8 +26,8 @@ pub enum DecodeError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PeerError {
-    /// The peer does not speak DTLS 1.2.
-    #[error("the peer does not offer DTLS 1.2")]
+    /// No protocol version in common.
+    #[error("no protocol version in common")]
     Version,
     /// No cipher suite in common.
     #[error("no cipher suite in common")]
@@ -41,6 +41,9 @@ pub enum PeerError {
     /// The peer does not support the extended master secret (RFC 7627), without which nothing may be exported.
     #[error("the peer does not support the extended master secret")]
     NoExtendedMasterSecret,
+    /// Both sides name application protocols (RFC 7301), and none in common.
+    #[error("no application protocol in common")]
+    NoApplicationProtocol,
     /// The peer sent an empty list of certificates.
     #[error("the peer has no certificate")]
     NoCertificate,
@@ -65,6 +68,9 @@ pub enum PeerError {
     /// The server answered an extension that was not offered.
     #[error("an extension that was not offered")]
     UnsolicitedExtension,
+    /// A message of DTLS 1.3 without an extension that it must have.
+    #[error("an extension is missing")]
+    MissingExtension,
     /// A handshake message out of turn.
     #[error("unexpected message")]
     UnexpectedMessage,
@@ -89,6 +95,8 @@ impl PeerError {
             Self::BadSignature | Self::BadFinished => AlertDescription::DECRYPT_ERROR,
             Self::IllegalParameter => AlertDescription::ILLEGAL_PARAMETER,
             Self::UnsolicitedExtension => AlertDescription::UNSUPPORTED_EXTENSION,
+            Self::NoApplicationProtocol => AlertDescription::NO_APPLICATION_PROTOCOL,
+            Self::MissingExtension => AlertDescription::MISSING_EXTENSION,
             Self::UnexpectedMessage => AlertDescription::UNEXPECTED_MESSAGE,
             Self::Malformed(_) => AlertDescription::DECODE_ERROR,
         }
@@ -105,12 +113,18 @@ pub enum UseError {
     /// The connection has failed or was closed.
     #[error("closed")]
     Closed,
+    /// The version that was agreed on does not have this.
+    #[error("not in this version of the protocol")]
+    Version,
     /// The data does not fit one datagram.
     #[error("longer than the {max} bytes of one datagram")]
     TooLong {
         /// The longest data that fits.
         max: usize,
     },
+    /// The crypto provider failed.
+    #[error(transparent)]
+    Crypto(#[from] CryptoError),
     /// Too much waits to be polled with `poll_transmit`.
     #[error("the send queue is full")]
     QueueFull,
@@ -132,6 +146,9 @@ pub enum FailReason {
     /// The crypto provider failed.
     #[error(transparent)]
     Crypto(#[from] CryptoError),
+    /// A limit of what one key may do was reached, and it cannot be changed any more (RFC 9147 §4.5.3).
+    #[error("the keys are used up")]
+    Exhausted,
 }
 
 impl FailReason {
@@ -141,7 +158,7 @@ impl FailReason {
         match self {
             Self::Timeout | Self::PeerAlert(_) => None,
             Self::Peer(error) => Some(error.alert()),
-            Self::Crypto(_) => Some(AlertDescription::INTERNAL_ERROR),
+            Self::Crypto(_) | Self::Exhausted => Some(AlertDescription::INTERNAL_ERROR),
         }
     }
 }

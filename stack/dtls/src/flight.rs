@@ -1,21 +1,28 @@
-//! Flights: the messages that are sent, and sent again, together (RFC 6347 §4.2.4).
+//! Flights: the messages that are sent, and sent again, together (RFC 6347 §4.2.4; RFC 9147 §5.8, §7.2).
 //!
 //! ```text
 //! PREPARING --launch--> SENDING --all written--> WAITING --timeout, or the peer repeats--> SENDING
 //! ```
 //!
 //! The messages are kept whole. Every transmission cuts them anew, so that it fits the path: after every second
-//! timeout in a row the datagrams become half as long, down to [`MIN_MTU`].
+//! timeout in a row the datagrams become half as long, down to [`MIN_MTU`]. What the peer has acknowledged, which it
+//! does in DTLS 1.3 alone, is left out.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::fragment::{Fragment, HEADER_LEN, HandshakeType};
-use crate::record::{ContentType, RecordLayer};
+use crate::pieces::Pieces;
+use crate::record::{ContentType, RecordLayer, RecordNumber};
 
 /// The shortest datagram, in bytes, that a handshake is cut to.
 pub(crate) const MIN_MTU: usize = 256;
 /// A fragment with fewer bytes than this goes into the next datagram instead, unless it ends its message.
 const MIN_FRAGMENT: usize = 32;
+/// How many records of a flight are known by their numbers, so that the peer can acknowledge them.
+const MAX_SENT: usize = 256;
+/// How many acknowledged pieces of a message are told apart.
+const MAX_PIECES: usize = 64;
 
 /// The retransmission timer's settings.
 #[derive(Clone, Copy, Debug)]
@@ -31,8 +38,51 @@ pub(crate) struct Exhausted;
 
 #[derive(Debug)]
 enum Item {
-    Handshake { epoch: u16, msg_type: HandshakeType, message_seq: u16, body: Vec<u8> },
+    Handshake(Outgoing),
     ChangeCipherSpec,
+}
+
+/// A message of ours.
+#[derive(Debug)]
+struct Outgoing {
+    epoch: u64,
+    msg_type: HandshakeType,
+    message_seq: u16,
+    body: Vec<u8>,
+    /// What the peer has acknowledged.
+    acknowledged: Pieces,
+    is_acknowledged: bool,
+}
+
+impl Outgoing {
+    /// The next part from `offset` on that is to be sent.
+    fn next_part(&self, offset: usize) -> Option<(usize, usize)> {
+        if self.is_acknowledged {
+            return None;
+        }
+        let is_empty = self.body.is_empty() && offset == 0;
+        if is_empty { Some((0, 0)) } else { self.acknowledged.next_gap(offset, self.body.len()) }
+    }
+}
+
+/// A record of the flight: which part of which item it has.
+#[derive(Debug)]
+struct Sent {
+    number: RecordNumber,
+    item: usize,
+    start: usize,
+    end: usize,
+}
+
+/// What an acknowledgement has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Acknowledged {
+    /// It names nothing of this flight that was not acknowledged before.
+    Nothing,
+    /// Parts of the flight are still to arrive.
+    Part,
+    /// The flight has arrived.
+    All,
 }
 
 /// Our current flight.
@@ -40,7 +90,8 @@ enum Item {
 pub(crate) struct Flight {
     settings: Retransmission,
     items: Vec<Item>,
-    epoch: u16,
+    sent: VecDeque<Sent>,
+    epoch: u64,
     next_message_seq: u16,
     /// Bytes of the datagrams that the handshake is cut to.
     mtu: usize,
@@ -61,6 +112,7 @@ impl Flight {
         Self {
             settings,
             items: Vec::new(),
+            sent: VecDeque::new(),
             epoch: 0,
             next_message_seq: 0,
             mtu,
@@ -77,23 +129,57 @@ impl Flight {
     /// Forgets the flight before, which the peer has answered, and starts to prepare the next one.
     pub(crate) fn prepare(&mut self) {
         self.items = Vec::new();
+        self.sent = VecDeque::new();
         self.cursor = None;
         self.deadline = None;
         self.last_sent = None;
     }
 
-    /// Adds a message; returns it as the one fragment in which it is hashed.
-    pub(crate) fn push(&mut self, epoch: u16, msg_type: HandshakeType, body: Vec<u8>) -> Fragment<'_> {
+    /// Adds a message, and returns it in the one fragment in which it is hashed to `hash`.
+    pub(crate) fn push(
+        &mut self,
+        epoch: u64,
+        msg_type: HandshakeType,
+        body: Vec<u8>,
+        hash: impl FnOnce(&Fragment<'_>),
+    ) {
         let message_seq = self.next_message_seq;
-        self.next_message_seq += 1;
+        self.next_message_seq = self.next_message_seq.saturating_add(1);
         self.epoch = self.epoch.max(epoch);
-        let item = self.items.len();
-        self.items.push(Item::Handshake { epoch, msg_type, message_seq, body });
-        let bytes = match &self.items[item] {
-            Item::Handshake { body, .. } => &body[..],
-            Item::ChangeCipherSpec => &[],
-        };
-        Fragment { msg_type, length: bytes.len(), message_seq, offset: 0, bytes }
+        hash(&Fragment { msg_type, length: body.len(), message_seq, offset: 0, bytes: &body });
+        let acknowledged = Pieces::default();
+        let message = Outgoing { epoch, msg_type, message_seq, body, acknowledged, is_acknowledged: false };
+        self.items.push(Item::Handshake(message));
+    }
+
+    /// Whether another message can be numbered: the numbers never wrap (RFC 9147 §5.2).
+    pub(crate) const fn has_numbers(&self) -> bool {
+        self.next_message_seq < u16::MAX
+    }
+
+    /// Takes the numbers of records that the peer has taken.
+    pub(crate) fn acknowledge(&mut self, numbers: &[RecordNumber]) -> Acknowledged {
+        let mut is_new = false;
+        for number in numbers {
+            for sent in self.sent.iter().filter(|sent| sent.number == *number) {
+                if let Some(Item::Handshake(message)) = self.items.get_mut(sent.item)
+                    && !message.is_acknowledged
+                    && message.acknowledged.add(sent.start, sent.end, MAX_PIECES)
+                {
+                    message.is_acknowledged = message.acknowledged.cover(message.body.len());
+                    is_new = true;
+                }
+            }
+            self.sent.retain(|sent| sent.number != *number);
+        }
+        let arrived = |item: &Item| matches!(item, Item::Handshake(message) if message.is_acknowledged);
+        if !is_new {
+            Acknowledged::Nothing
+        } else if self.items.iter().all(arrived) {
+            Acknowledged::All
+        } else {
+            Acknowledged::Part
+        }
     }
 
     pub(crate) fn push_change_cipher_spec(&mut self) {
@@ -109,8 +195,13 @@ impl Flight {
     }
 
     /// The epoch that our last flight ended in, and that alerts go out in.
-    pub(crate) const fn epoch(&self) -> u16 {
+    pub(crate) const fn epoch(&self) -> u64 {
         self.epoch
+    }
+
+    /// The time after which the parts that came of a flight are acknowledged (RFC 9147 §7.1).
+    pub(crate) fn ack_delay(&self) -> Duration {
+        self.first_timeout() / 4
     }
 
     /// Whether we have sent anything of the handshake.
@@ -183,36 +274,46 @@ impl Flight {
     /// Appends the next datagram of this flight. `false`: there is none.
     pub(crate) fn write(&mut self, now: Instant, records: &mut RecordLayer, out: &mut Vec<u8>) -> bool {
         let Some((mut item, mut offset)) = self.cursor else { return false };
-        let start = out.len();
+        let first = out.len();
         while let Some(current) = self.items.get(item) {
-            let room = self.mtu.saturating_sub(out.len() - start);
+            let room = self.mtu.saturating_sub(out.len() - first);
             match current {
                 Item::ChangeCipherSpec => {
-                    if room < RecordLayer::overhead(0) + 1 {
+                    if room < records.overhead(0) + 1 {
                         break;
                     }
                     records.write(0, ContentType::CHANGE_CIPHER_SPEC, &[&[1]], out);
                     item += 1;
                 }
-                Item::Handshake { epoch, msg_type, message_seq, body } => {
-                    let left = &body[offset..];
-                    let room = room.saturating_sub(RecordLayer::overhead(*epoch) + HEADER_LEN);
-                    let len = left.len().min(room);
+                Item::Handshake(message) => {
+                    let Some((start, end)) = message.next_part(offset) else {
+                        (item, offset) = (item + 1, 0);
+                        continue;
+                    };
+                    let overhead = records.overhead(message.epoch) + HEADER_LEN;
+                    let room = room.saturating_sub(overhead);
+                    let len = (end - start).min(room);
                     // Nothing or a crumb would fit: wait for the next datagram, which is empty.
-                    if len < left.len() && len < MIN_FRAGMENT || room == 0 && out.len() > start {
+                    if len < end - start && len < MIN_FRAGMENT || room == 0 && out.len() > first {
                         break;
                     }
                     let fragment = Fragment {
-                        msg_type: *msg_type,
-                        length: body.len(),
-                        message_seq: *message_seq,
-                        offset,
-                        bytes: &left[..len],
+                        msg_type: message.msg_type,
+                        length: message.body.len(),
+                        message_seq: message.message_seq,
+                        offset: start,
+                        bytes: &message.body[start..start + len],
                     };
                     let parts = [&fragment.header()[..], fragment.bytes];
-                    records.write(*epoch, ContentType::HANDSHAKE, &parts, out);
-                    offset += len;
-                    if offset == body.len() {
+                    let number = records.write(message.epoch, ContentType::HANDSHAKE, &parts, out);
+                    if let Some(number) = number {
+                        if self.sent.len() == MAX_SENT {
+                            self.sent.pop_front();
+                        }
+                        self.sent.push_back(Sent { number, item, start, end: start + len });
+                    }
+                    offset = start + len;
+                    if offset == message.body.len() {
                         (item, offset) = (item + 1, 0);
                     }
                 }
@@ -224,6 +325,6 @@ impl Flight {
         if self.cursor.is_none() && self.awaits_answer && self.deadline.is_none() {
             self.deadline = Some(now + self.timeout);
         }
-        out.len() > start
+        out.len() > first
     }
 }

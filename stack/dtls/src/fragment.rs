@@ -1,4 +1,4 @@
-//! Handshake message fragments (RFC 6347 §4.2.2, §4.2.3): header and reassembly.
+//! Handshake message fragments (RFC 6347 §4.2.2, §4.2.3; RFC 9147 §5.2, §5.5): header and reassembly.
 //!
 //! ```text
 //! [ msg_type 1 | length 3 | message_seq 2 | fragment_offset 3 | fragment_length 3 | fragment ]
@@ -10,6 +10,7 @@
 
 use crate::codec::{Reader, put_u16, put_u24};
 use crate::error::DecodeError;
+use crate::pieces::Pieces;
 
 /// Bytes of a handshake header.
 pub(crate) const HEADER_LEN: usize = 12;
@@ -31,6 +32,8 @@ impl HandshakeType {
     pub(crate) const CLIENT_HELLO: Self = Self(1);
     pub(crate) const SERVER_HELLO: Self = Self(2);
     pub(crate) const HELLO_VERIFY_REQUEST: Self = Self(3);
+    pub(crate) const NEW_SESSION_TICKET: Self = Self(4);
+    pub(crate) const ENCRYPTED_EXTENSIONS: Self = Self(8);
     pub(crate) const CERTIFICATE: Self = Self(11);
     pub(crate) const SERVER_KEY_EXCHANGE: Self = Self(12);
     pub(crate) const CERTIFICATE_REQUEST: Self = Self(13);
@@ -38,6 +41,9 @@ impl HandshakeType {
     pub(crate) const CERTIFICATE_VERIFY: Self = Self(15);
     pub(crate) const CLIENT_KEY_EXCHANGE: Self = Self(16);
     pub(crate) const FINISHED: Self = Self(20);
+    pub(crate) const KEY_UPDATE: Self = Self(24);
+    /// Never sent: stands for the first hello in the transcript after a HelloRetryRequest (RFC 8446 §4.4.1).
+    pub(crate) const MESSAGE_HASH: Self = Self(254);
 }
 
 /// A fragment of a handshake message.
@@ -90,7 +96,7 @@ pub(crate) struct Message {
     pub(crate) msg_type: HandshakeType,
     pub(crate) message_seq: u16,
     /// The epoch that all its fragments came in.
-    pub(crate) epoch: u16,
+    pub(crate) epoch: u64,
     pub(crate) body: Vec<u8>,
 }
 
@@ -124,38 +130,29 @@ pub(crate) enum Inserted {
 #[derive(Debug)]
 struct Partial {
     msg_type: HandshakeType,
-    epoch: u16,
+    epoch: u64,
     length: usize,
     /// The bytes up to the end of the furthest fragment; gaps are zero.
     body: Vec<u8>,
-    /// The pieces that are here, in order, not touching: start and end.
-    pieces: Vec<(usize, usize)>,
+    /// The pieces that are here.
+    pieces: Pieces,
 }
 
 impl Partial {
     fn is_complete(&self) -> bool {
-        self.length == 0 || self.pieces == [(0, self.length)]
+        self.pieces.cover(self.length)
     }
 
-    /// Adds a piece; joins what it touches. `false`: too many pieces.
+    /// Adds a piece. `false`: too many pieces.
     fn add(&mut self, offset: usize, bytes: &[u8]) -> bool {
-        let (mut start, mut end) = (offset, offset + bytes.len());
-        let first = self.pieces.partition_point(|piece| piece.1 < start);
-        let last = self.pieces.partition_point(|piece| piece.0 <= end);
-        if first == last && self.pieces.len() >= MAX_GAPS {
+        let end = offset + bytes.len();
+        if !self.pieces.add(offset, end, MAX_GAPS) {
             return false;
         }
-        if let Some((from, to)) = self.pieces.get(first).zip(self.pieces[..last].last())
-            && first < last
-        {
-            start = start.min(from.0);
-            end = end.max(to.1);
+        if self.body.len() < end {
+            self.body.resize(end, 0);
         }
-        self.pieces.splice(first..last, [(start, end)]);
-        if self.body.len() < offset + bytes.len() {
-            self.body.resize(offset + bytes.len(), 0);
-        }
-        self.body[offset..offset + bytes.len()].copy_from_slice(bytes);
+        self.body[offset..end].copy_from_slice(bytes);
         true
     }
 }
@@ -172,7 +169,7 @@ pub(crate) struct Reassembler {
 
 impl Reassembler {
     /// Takes a fragment that came in `epoch`.
-    pub(crate) fn insert(&mut self, epoch: u16, fragment: Fragment<'_>) -> Inserted {
+    pub(crate) fn insert(&mut self, epoch: u64, fragment: Fragment<'_>) -> Inserted {
         if fragment.message_seq < self.next_seq {
             return Inserted::Old;
         }
@@ -195,7 +192,7 @@ impl Reassembler {
             epoch,
             length: fragment.length,
             body: Vec::new(),
-            pieces: Vec::new(),
+            pieces: Pieces::default(),
         });
         if (partial.msg_type, partial.epoch, partial.length) != (fragment.msg_type, epoch, fragment.length) {
             // One of the two is junk, and nothing tells which. The genuine one is repeated, so the last one wins.
@@ -227,8 +224,21 @@ impl Reassembler {
         self.buffered -= dropped.map_or(0, |partial| partial.body.len());
     }
 
-    /// The next message, once it is whole.
+    /// Whether the message of this number was popped.
+    pub(crate) const fn is_old(&self, message_seq: u16) -> bool {
+        message_seq < self.next_seq
+    }
+
+    /// Forgets what is not whole yet, but not what was popped.
+    pub(crate) fn clear(&mut self) {
+        *self = Self { next_seq: self.next_seq, ..Self::default() };
+    }
+
+    /// The next message, once it is whole. The numbers end before they would wrap (RFC 9147 §5.2).
     pub(crate) fn pop(&mut self) -> Option<Message> {
+        if self.next_seq == u16::MAX {
+            return None;
+        }
         let partial = self.partials[0].take_if(|partial| partial.is_complete())?;
         let message_seq = self.next_seq;
         self.buffered -= partial.body.len();
@@ -351,7 +361,7 @@ mod tests {
         let held: usize = reassembler.partials.iter().flatten().map(|partial| partial.body.len()).sum();
         assert_eq!(held, reassembler.buffered);
         assert!(held <= MAX_BUFFERED);
-        let pieces: Vec<usize> = reassembler.partials.iter().flatten().map(|p| p.pieces.len()).collect();
+        let pieces: Vec<usize> = reassembler.partials.iter().flatten().map(|p| p.pieces.count()).collect();
         assert!(pieces.iter().all(|count| *count <= MAX_GAPS), "{pieces:?}");
         assert_eq!(reassembler.insert(0, fragment(0, 3, 0, b"abc")), Inserted::Kept, "the genuine one fits");
         assert!(reassembler.pop().is_some());

@@ -1,17 +1,15 @@
 //! The key schedule of TLS 1.2: PRF (RFC 5246 §5), extended master secret (RFC 7627 §4), key block (RFC 5246 §6.3),
-//! Finished (§7.4.9) and exporter (RFC 5705 §4).
+//! Finished (§7.4.9) and exporter (RFC 5705 §4). That of 1.3 is in `schedule.rs`.
 
 use tombolo_crypto::{CryptoError, CryptoProvider, HashAlgorithm};
 use zeroize::Zeroizing;
 
-use crate::record::Cipher;
-use crate::srtp::{SrtpKeys, SrtpProfileId};
+use crate::cipher::{Cipher, iv_len_1_2};
 use crate::suite::CipherSuite;
 
 /// Bytes of `verify_data`.
 pub(crate) const VERIFY_DATA_LEN: usize = 12;
 const MASTER_LEN: usize = 48;
-const SALT_LEN: usize = 4;
 
 /// Fills `out` with PRF(secret, label, seeds).
 fn prf(
@@ -86,29 +84,30 @@ impl Secrets {
     /// The record ciphers: what the client writes with, what the server writes with.
     pub(crate) fn ciphers(&self) -> Result<(Cipher, Cipher), CryptoError> {
         let aead = self.suite.aead();
-        let key_len = aead.key_len();
-        let mut block = Zeroizing::new(vec![0; 2 * (key_len + SALT_LEN)]);
+        let (key_len, iv_len) = (aead.key_len(), iv_len_1_2(aead));
+        let mut block = Zeroizing::new(vec![0; 2 * (key_len + iv_len)]);
         self.prf(b"key expansion", [&self.server_random, &self.client_random], &mut block)?;
-        let (keys, salts) = block.split_at(2 * key_len);
+        let (keys, ivs) = block.split_at(2 * key_len);
         let cipher = |at: usize| -> Result<Cipher, CryptoError> {
             let key = (self.provider.aead)(aead, &keys[at * key_len..(at + 1) * key_len])?;
-            let mut salt = [0; SALT_LEN];
-            salt.copy_from_slice(&salts[at * SALT_LEN..(at + 1) * SALT_LEN]);
-            Ok(Cipher::new(key, salt))
+            Ok(Cipher::new_1_2(aead, key, &ivs[at * iv_len..(at + 1) * iv_len]))
         };
         Ok((cipher(0)?, cipher(1)?))
     }
 
-    /// The exporter with the label of RFC 5764, cut into keys. `None`: the profile's lengths are not known.
-    pub(crate) fn export_srtp(
+    /// The exporter. Without a context, and with an empty one, the results differ.
+    pub(crate) fn export(
         &self,
-        profile: SrtpProfileId,
-        is_client: bool,
-    ) -> Result<Option<SrtpKeys>, CryptoError> {
-        let Some((key_len, salt_len)) = profile.key_and_salt_len() else { return Ok(None) };
-        let mut material = Zeroizing::new(vec![0; 2 * (key_len + salt_len)]);
-        self.prf(b"EXTRACTOR-dtls_srtp", [&self.client_random, &self.server_random], &mut material)?;
-        Ok(Some(SrtpKeys::from_material(profile, key_len, salt_len, &material, is_client)))
+        label: &[u8],
+        context: Option<&[u8]>,
+        out: &mut [u8],
+    ) -> Result<(), CryptoError> {
+        let mut seed = [self.client_random, self.server_random].concat();
+        if let Some(context) = context {
+            seed.extend_from_slice(&(context.len() as u16).to_be_bytes());
+            seed.extend_from_slice(context);
+        }
+        self.prf(label, [&seed, &[]], out)
     }
 }
 

@@ -1,20 +1,23 @@
-//! DTLS 1.2 for WebRTC, client and server, sans-I/O.
+//! DTLS 1.2 and 1.3, client and server, sans-I/O.
 //!
-//! A [`Connection`] implements RFC 6347 with ECDHE on X25519 and P-256 (RFC 8422), AES-GCM (RFC 5289), the extended
-//! master secret (RFC 7627, required), use_srtp with its exporter (RFC 5764, RFC 5705) and certificates on both sides
-//! that are known by their fingerprints (RFC 8122). It reads no clock, no randomness of its own and no socket.
+//! A [`Connection`] implements RFC 6347 and RFC 9147. Key exchange is X25519MLKEM768 (1.3 alone), X25519, P-256 or P-384,
+//! with HelloRetryRequest; ciphers are AES-GCM and ChaCha20-Poly1305 (RFC 5289, RFC 7905, RFC 8446); the extended master
+//! secret (RFC 7627) is required in 1.2; there is use_srtp with its exporter (RFC 5764, RFC 5705), ALPN, the server's
+//! name, KeyUpdate, and certificates on both sides that are known by their fingerprints (RFC 8122). It reads no clock, no
+//! randomness of its own and no socket.
 //!
-//! Left out: resumption, renegotiation (answered with no_renegotiation), CBC and PSK suites, a server's
-//! HelloVerifyRequest (behind ICE the peer's address is known to be its own; a client does answer one).
+//! Left out: resumption and early data, renegotiation (answered with no_renegotiation in 1.2), CBC and PSK suites,
+//! connection ids, a server's HelloVerifyRequest and cookies (behind ICE the peer's address is known to be its own; a
+//! client does answer both).
 //!
 //! | module | what |
 //! |---|---|
-//! | `connection`, `receive` | the machine |
+//! | `connection`, `receive`, `key_update` | the machine: verbs and timers, what comes in, what is special after the handshake of 1.3 |
 //! | `handshake` | the states of client and server, one struct each; the messages |
-//! | `flight`, `fragment` | sending and sending again; cutting and reassembly |
-//! | `record`, `replay` | headers, ciphers, the replay window |
-//! | `extension`, `codec`, `suite`, `alert` | the encoding and the code points |
-//! | `keys`, `transcript` | the key schedule |
+//! | `flight`, `fragment`, `pieces`, `ack` | sending and sending again; cutting and reassembly; acknowledging |
+//! | `record`, `cipher`, `replay` | headers, protection, the replay window |
+//! | `extension`, `codec`, `suite`, `version`, `alert` | the encoding and the code points |
+//! | `keys`, `schedule`, `transcript`, `session` | the key schedules of 1.2 and of 1.3 |
 //! | `identity`, `fingerprint`, `certificate`, `x509` | who is who |
 //!
 //! # Errors and alerts
@@ -29,18 +32,22 @@
 //! | [`PeerError::UnsupportedCertificate`] | unsupported_certificate |
 //! | [`PeerError::BadSignature`], [`PeerError::BadFinished`] | decrypt_error |
 //! | [`PeerError::IllegalParameter`] | illegal_parameter |
+//! | [`PeerError::NoApplicationProtocol`] | no_application_protocol |
+//! | [`PeerError::MissingExtension`] | missing_extension |
 //! | [`PeerError::UnsolicitedExtension`] | unsupported_extension |
 //! | [`PeerError::UnexpectedMessage`] | unexpected_message |
 //! | [`PeerError::Malformed`] | decode_error |
-//! | [`FailReason::Crypto`] | internal_error |
+//! | [`FailReason::Crypto`], [`FailReason::Exhausted`] | internal_error |
 //! | [`FailReason::Timeout`], [`FailReason::PeerAlert`] | none |
 //!
 //! What does not authenticate, or cannot be parsed while nothing is authenticated yet, is dropped without an alert
 //! (RFC 6347 §4.1.2.7) and counted in [`Stats`]. A plaintext alert during the handshake may be anyone's: the
 //! handshake fails with it only when nothing else comes for a second.
 
+mod ack;
 mod alert;
 mod certificate;
+mod cipher;
 mod codec;
 mod config;
 mod connection;
@@ -52,15 +59,20 @@ mod flight;
 mod fragment;
 mod handshake;
 mod identity;
+mod key_update;
 mod keys;
+mod pieces;
 mod queue;
 mod receive;
 mod record;
 mod replay;
+mod schedule;
+mod session;
 mod srtp;
 mod stats;
 mod suite;
 mod transcript;
+mod version;
 mod x509;
 
 pub use alert::AlertDescription;
@@ -70,5 +82,8 @@ pub use connection::{Connection, Role};
 pub use error::{DecodeError, FailReason, PeerError, UseError};
 pub use event::Event;
 pub use fingerprint::{Fingerprint, FingerprintError};
+pub use session::Parameters;
 pub use srtp::{SrtpKeys, SrtpProfileId};
 pub use stats::{DropReason, Stats};
+pub use suite::CipherSuite;
+pub use version::ProtocolVersion;

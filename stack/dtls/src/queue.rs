@@ -59,8 +59,8 @@ pub(crate) struct EarlyRecords<T> {
     bytes: usize,
 }
 
-/// An encrypted record without a key.
-pub(crate) type Sealed = EarlyRecords<Header>;
+/// An encrypted record without a key: of 1.2 with its header apart.
+pub(crate) type Sealed = EarlyRecords<Option<Header>>;
 /// Application data that may not be delivered yet.
 pub(crate) type Held = EarlyRecords<()>;
 

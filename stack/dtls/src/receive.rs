@@ -16,8 +16,13 @@ use crate::event::Event;
 use crate::fragment::{Fragment, HandshakeType, Inserted, Message};
 use crate::handshake::Handshake;
 use crate::handshake::message::Body;
-use crate::record::{ContentType, Header, OpenError, VERSION_1_0, VERSION_1_2};
+use crate::handshake::{APPLICATION_EPOCH, HANDSHAKE_EPOCH};
+use crate::record::{ContentType, Header, OpenError, Opened, Record, RecordNumber};
 use crate::stats::DropReason;
+use crate::version::{ProtocolVersion, VERSION_1_0, VERSION_1_2};
+
+/// How many records may fail to authenticate over the life of a connection (RFC 9147 §4.5.3).
+const MAX_UNAUTHENTIC: u64 = 1 << 36;
 
 impl Connection {
     /// Takes a datagram, which is decrypted in place. What is not understood is dropped and counted.
@@ -29,28 +34,38 @@ impl Connection {
             if matches!(self.state, State::Closed) {
                 return self.stats.count_drop(DropReason::Closed);
             }
-            let Some((header, body, tail)) = Header::split(rest) else {
+            let Some((record, tail)) = Record::split(rest) else {
                 return self.stats.count_drop(DropReason::Malformed);
             };
-            self.handle_record(now, header, body);
+            self.handle_record(now, record);
             rest = tail;
         }
     }
 
-    fn handle_record(&mut self, now: Instant, header: Header, body: &mut [u8]) {
-        match (header.epoch, header.version) {
-            (0, VERSION_1_0 | VERSION_1_2) => self.handle_unprotected(now, header.content_type, body),
-            (1, VERSION_1_2) => self.handle_protected(now, header, body),
-            _ => self.stats.count_drop(DropReason::Unknown),
+    fn handle_record(&mut self, now: Instant, record: Record<'_>) {
+        match record {
+            Record::Long(header, body) => match (header.number.epoch, header.version) {
+                (0, VERSION_1_0 | VERSION_1_2) => self.handle_unprotected(now, header, body),
+                (1, VERSION_1_2) if self.version != Some(ProtocolVersion::Dtls13) => {
+                    self.handle_protected(now, Some(header), body);
+                }
+                _ => self.stats.count_drop(DropReason::Unknown),
+            },
+            Record::Unified(record) if self.may_be_1_3() => self.handle_protected(now, None, record),
+            Record::Unified(_) => self.stats.count_drop(DropReason::Unknown),
         }
     }
 
-    fn handle_unprotected(&mut self, now: Instant, content_type: ContentType, body: &[u8]) {
+    fn may_be_1_3(&self) -> bool {
+        self.version.unwrap_or(self.config.max_version) == ProtocolVersion::Dtls13
+    }
+
+    fn handle_unprotected(&mut self, now: Instant, header: Header, body: &[u8]) {
         if !matches!(self.state, State::Handshaking(_)) {
             return self.stats.count_drop(DropReason::Unprotected);
         }
-        match content_type {
-            ContentType::HANDSHAKE => self.handle_fragments(now, 0, body),
+        match header.content_type {
+            ContentType::HANDSHAKE => self.handle_fragments(now, header.number, body),
             ContentType::ALERT => self.handle_rumour(now, body),
             // Each record names its epoch; this adds nothing.
             ContentType::CHANGE_CIPHER_SPEC => {}
@@ -63,34 +78,66 @@ impl Connection {
     fn handle_rumour(&mut self, now: Instant, body: &[u8]) {
         let Ok(alert) = Alert::decode(body) else { return self.stats.count_drop(DropReason::Malformed) };
         let ends = alert.fatal || alert.description == AlertDescription::CLOSE_NOTIFY;
-        // A server that has not answered yet has nobody to give up on.
-        if ends && self.rumour.is_none() && self.flight.is_launched() {
+        // A server that has not answered yet has nobody to give up on, and in 1.3 a server's alerts are encrypted as soon
+        // as its hello has come.
+        let encrypts = self.role == Role::Client && self.records.read_epoch() >= HANDSHAKE_EPOCH;
+        if ends && self.rumour.is_none() && self.flight.is_launched() && !encrypts {
             self.rumour = Some((alert.description, now + ALERT_GRACE));
         }
     }
 
-    fn handle_protected(&mut self, now: Instant, header: Header, body: &mut [u8]) {
-        match self.records.open(header, body) {
-            Ok(content) => self.handle_content(now, header.content_type, content),
-            Err(OpenError::NoKey) if !self.flight.is_launched() => {
-                self.stats.count_drop(DropReason::Unprotected);
+    /// Opens a record of 1.2, or of 1.3 where there is no header apart.
+    fn handle_protected(&mut self, now: Instant, header: Option<Header>, record: &mut [u8]) {
+        let opened = match header {
+            Some(header) => self.records.open(header, record),
+            None => self.records.open_unified(record),
+        };
+        match opened {
+            Ok(opened) => {
+                let Opened { content_type, number, content } = opened;
+                self.handle_content(now, content_type, number, content);
             }
-            Err(OpenError::NoKey) => {
-                if !self.sealed.push(header, body) {
-                    self.stats.count_drop(DropReason::BufferFull);
+            Err(OpenError::NoKey) => self.keep_sealed(header, record),
+            Err(OpenError::Replayed) => self.stats.count_drop(DropReason::Replayed),
+            Err(OpenError::Unauthentic) => {
+                self.stats.count_drop(DropReason::Unauthentic);
+                if self.stats.dropped(DropReason::Unauthentic) >= MAX_UNAUTHENTIC {
+                    self.fail(FailReason::Exhausted);
                 }
             }
-            Err(OpenError::Replayed) => self.stats.count_drop(DropReason::Replayed),
-            Err(OpenError::Unauthentic) => self.stats.count_drop(DropReason::Unauthentic),
+            Err(OpenError::NoContentType) => self.fail(PeerError::UnexpectedMessage.into()),
+            Err(OpenError::Unknown) => self.stats.count_drop(DropReason::Unknown),
+        }
+    }
+
+    /// Keeps a record whose key may come.
+    fn keep_sealed(&mut self, header: Option<Header>, record: &[u8]) {
+        if !self.flight.is_launched() || !matches!(self.state, State::Handshaking(_)) {
+            self.stats.count_drop(DropReason::Unprotected);
+        } else if !self.sealed.push(header, record) {
+            self.stats.count_drop(DropReason::BufferFull);
         }
     }
 
     /// Takes the contents of a record that has authenticated.
-    fn handle_content(&mut self, now: Instant, content_type: ContentType, content: &[u8]) {
+    fn handle_content(
+        &mut self,
+        now: Instant,
+        content_type: ContentType,
+        number: RecordNumber,
+        content: &[u8],
+    ) {
+        let is_1_3 = self.version == Some(ProtocolVersion::Dtls13);
         match (content_type, &self.state) {
-            (ContentType::HANDSHAKE, State::Handshaking(_)) => self.handle_fragments(now, 1, content),
+            (ContentType::HANDSHAKE, State::Handshaking(_)) => self.handle_fragments(now, number, content),
+            (ContentType::HANDSHAKE, _) if is_1_3 => self.handle_post_handshake(now, number, content),
             (ContentType::HANDSHAKE, _) => self.handle_late_fragments(now, content),
             (ContentType::ALERT, _) => self.handle_alert(content),
+            (ContentType::ACK, _) if is_1_3 => self.handle_ack(now, content),
+            // RFC 9147 §4.2.1: there is no application data in the epoch of the handshake.
+            (ContentType::APPLICATION_DATA, _) if is_1_3 && number.epoch < APPLICATION_EPOCH => {
+                self.fail(PeerError::UnexpectedMessage.into());
+            }
             (ContentType::APPLICATION_DATA, State::Connected) => {
                 self.events.push_back(Event::ApplicationData(content.to_vec()));
             }
@@ -105,12 +152,18 @@ impl Connection {
 
     fn handle_alert(&mut self, content: &[u8]) {
         let Ok(alert) = Alert::decode(content) else { return self.stats.count_drop(DropReason::Malformed) };
+        let is_1_3 = self.version == Some(ProtocolVersion::Dtls13);
         match (alert.description, &self.state) {
-            (AlertDescription::CLOSE_NOTIFY, State::Unverified(_) | State::Connected) => {
+            (AlertDescription::CLOSE_NOTIFY, State::Unverified | State::Connected) => {
                 self.send_alert(Alert::warning(AlertDescription::CLOSE_NOTIFY));
                 self.end(Event::Closed);
             }
-            (description, _) if alert.fatal || description == AlertDescription::CLOSE_NOTIFY => {
+            // RFC 8446 §6: in 1.3 the level of an alert says nothing.
+            (description, _)
+                if alert.fatal
+                    || description == AlertDescription::CLOSE_NOTIFY
+                    || is_1_3 && description != AlertDescription::USER_CANCELED =>
+            {
                 self.fail(FailReason::PeerAlert(description));
             }
             // Warnings say nothing that would need an answer.
@@ -119,38 +172,80 @@ impl Connection {
     }
 
     /// Takes the handshake fragments of one record while the handshake runs.
-    fn handle_fragments(&mut self, now: Instant, epoch: u16, body: &[u8]) {
+    fn handle_fragments(&mut self, now: Instant, number: RecordNumber, body: &[u8]) {
         let mut reader = Reader::new(body);
+        let mut taken = true;
+        self.answered = false;
         while !reader.is_empty() {
             let Ok(fragment) = Fragment::decode(&mut reader) else {
                 return self.stats.count_drop(DropReason::Malformed);
             };
-            // Finished is the one encrypted message; a HelloRequest has no place in a handshake (RFC 5246 §7.4.1.1).
-            let encrypted = fragment.msg_type == HandshakeType::FINISHED;
-            if encrypted != (epoch == 1) || fragment.msg_type == HandshakeType::HELLO_REQUEST {
+            if !self.fits_epoch(&fragment, number.epoch) {
                 self.stats.count_drop(DropReason::OutOfPlace);
+                taken = false;
                 continue;
             }
-            match self.reassembler.insert(epoch, fragment) {
+            match self.reassembler.insert(number.epoch, fragment) {
                 Inserted::Kept => self.process_messages(now),
                 Inserted::Replaced => {
                     self.stats.count_drop(DropReason::OutOfPlace);
                     self.process_messages(now);
                 }
                 Inserted::Old => self.handle_repetition(now, fragment),
-                Inserted::Full => self.stats.count_drop(DropReason::BufferFull),
+                Inserted::Full => {
+                    self.stats.count_drop(DropReason::BufferFull);
+                    taken = false;
+                }
             }
             if !matches!(self.state, State::Handshaking(_)) {
-                return;
+                break;
             }
+        }
+        if taken {
+            self.owe_ack(now, number);
+        }
+    }
+
+    /// Whether a message of this type, as far as it is new, may come in this epoch.
+    fn fits_epoch(&self, fragment: &Fragment<'_>, epoch: u64) -> bool {
+        match fragment.msg_type {
+            // It has no place in a handshake (RFC 5246 §7.4.1.1).
+            HandshakeType::HELLO_REQUEST => false,
+            // Where 1.3 has keys, nothing new comes without.
+            HandshakeType::CLIENT_HELLO | HandshakeType::SERVER_HELLO => {
+                let has_keys = self.records.read_epoch() >= HANDSHAKE_EPOCH;
+                epoch == 0 && (!has_keys || self.reassembler.is_old(fragment.message_seq))
+            }
+            _ if self.version == Some(ProtocolVersion::Dtls13) => epoch == HANDSHAKE_EPOCH,
+            // Finished is the one encrypted message of 1.2.
+            HandshakeType::FINISHED => epoch == 1,
+            _ => epoch == 0,
+        }
+    }
+
+    /// Notes that a record of the peer's flight was taken. It is acknowledged unless our own flight answers it.
+    fn owe_ack(&mut self, now: Instant, number: RecordNumber) {
+        // A server never acknowledges what may be anyone's: its own hello answers the client's.
+        if self.answered || number.epoch == 0 && self.role == Role::Server {
+            return;
+        }
+        self.acks.add(number);
+        if matches!(self.state, State::Handshaking(_)) && self.records.read_epoch() >= HANDSHAKE_EPOCH {
+            self.acks.schedule(now + self.flight.ack_delay());
         }
     }
 
     /// The end of the peer's flight before ours, once more: it may lack ours.
-    fn handle_repetition(&mut self, now: Instant, fragment: Fragment<'_>) {
+    pub(crate) fn handle_repetition(&mut self, now: Instant, fragment: Fragment<'_>) {
         self.stats.count_drop(DropReason::OutOfPlace);
-        if self.repeat_trigger == Some(fragment.message_seq) && fragment.is_last() && self.flight.repeat(now)
-        {
+        if self.repeat_trigger == Some(fragment.message_seq) && fragment.is_last() {
+            self.repeat_flight(now);
+        }
+    }
+
+    /// Sends again what the peer lacks of our flight, but not too often.
+    pub(crate) fn repeat_flight(&mut self, now: Instant) {
+        if self.flight.repeat(now) {
             self.stats.retransmissions += 1;
         }
     }
@@ -180,7 +275,7 @@ impl Connection {
     fn process_messages(&mut self, now: Instant) {
         while matches!(self.state, State::Handshaking(_)) {
             let Some(message) = self.reassembler.pop() else { return };
-            match Body::decode(message.msg_type, &message.body) {
+            match Body::decode(message.msg_type, message.epoch, &message.body) {
                 Ok(body) => self.process_message(now, body, &message),
                 // Not authenticated: it may be anyone's, and the true message may still come.
                 Err(_) if message.epoch == 0 => {
@@ -197,35 +292,38 @@ impl Connection {
             State::Handshaking(handshake) => handshake,
             other => return self.state = other,
         };
-        let had_keys = self.records.has_keys();
+        let read_epoch = self.records.read_epoch();
         let mut context = self.context();
         let result = handshake.handle(body, message, &mut context);
-        let launched = context.launched;
+        if context.launched {
+            self.repeat_trigger = Some(message.message_seq);
+            self.answered = true;
+            self.acks.clear();
+        }
         match result {
-            Ok(Handshake::Complete(complete)) => {
+            Ok(Handshake::Complete(session)) => {
                 self.repeat_trigger = Some(message.message_seq);
-                return self.complete(complete);
+                self.complete(now, session);
+                return self.open_sealed(now);
             }
             Ok(next) => self.state = State::Handshaking(Box::new(next)),
             Err(reason) => return self.end_with(reason),
         }
         self.rumour = None;
         self.flight.progress();
-        if launched {
-            self.repeat_trigger = Some(message.message_seq);
-        }
-        if !had_keys && self.records.has_keys() {
+        if self.records.read_epoch() > read_epoch {
             self.open_sealed(now);
         }
     }
 
     /// Opens what came before the keys.
     fn open_sealed(&mut self, now: Instant) {
-        while let Some((header, mut body)) = self.sealed.pop() {
+        let mut sealed = std::mem::take(&mut self.sealed);
+        while let Some((header, mut record)) = sealed.pop() {
             if matches!(self.state, State::Closed) {
                 return;
             }
-            self.handle_protected(now, header, &mut body);
+            self.handle_protected(now, header, &mut record);
         }
     }
 }
@@ -266,7 +364,8 @@ mod tests {
 
     fn connected(now: Instant) -> [Connection; 2] {
         let peer = |role, own, other| {
-            let config = Config::builder(certificate(own)).build().unwrap();
+            let builder = Config::builder(certificate(own));
+            let config = builder.versions(ProtocolVersion::Dtls12, ProtocolVersion::Dtls12).build().unwrap();
             let mut connection = Connection::new(Arc::new(config), role, &Seed::from_number(own), now);
             connection.set_path(path());
             let fingerprint = certificate(other).fingerprint(HashAlgorithm::Sha256).unwrap();
@@ -288,7 +387,7 @@ mod tests {
     /// Sends a record of epoch 1 that no connection would send of itself.
     fn send(from: &mut Connection, content_type: ContentType, content: &[u8]) {
         let records = &mut from.records;
-        from.outgoing.push(|out| assert!(records.write(1, content_type, &[content], out)));
+        from.outgoing.push(|out| assert!(records.write(1, content_type, &[content], out).is_some()));
     }
 
     fn message(msg_type: HandshakeType, body: &[u8]) -> Vec<u8> {
@@ -309,8 +408,8 @@ mod tests {
             let mut answer = Vec::new();
             assert!(asked.poll_transmit(now, &mut answer).is_some());
             let (header, body, _) = Header::split(&mut answer).unwrap();
-            assert_eq!((header.epoch, header.content_type), (1, ContentType::ALERT));
-            let content = asking.records.open(header, body).unwrap();
+            assert_eq!((header.number.epoch, header.content_type), (1, ContentType::ALERT));
+            let content = asking.records.open(header, body).unwrap().content;
             assert_eq!(Alert::decode(content), Ok(Alert::warning(AlertDescription::NO_RENEGOTIATION)));
             assert!(asked.poll_transmit(now, &mut answer).is_none(), "one answer");
             for peer in &mut peers {

@@ -1,4 +1,4 @@
-//! The anti-replay window (RFC 6347 §4.1.2.6).
+//! The anti-replay window (RFC 6347 §4.1.2.6, RFC 9147 §4.5.1) and the rest of cut numbers (RFC 9147 §4.2.2).
 
 /// Which of the last 64 sequence numbers were seen.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,6 +20,19 @@ impl ReplayWindow {
         }
         let age = self.next - 1 - sequence;
         age < Self::LEN && self.seen & (1 << age) == 0
+    }
+
+    /// The number whose low `bits` are `low` and which is closest to the one that is expected next.
+    pub(crate) const fn expand(&self, low: u64, bits: u32) -> u64 {
+        let size = 1 << bits;
+        let candidate = self.next & !(size - 1) | low;
+        if candidate + size / 2 < self.next {
+            candidate + size
+        } else if candidate > self.next + size / 2 && candidate >= size {
+            candidate - size
+        } else {
+            candidate
+        }
     }
 
     /// Marks the number of a record that has authenticated.
@@ -56,6 +69,21 @@ mod tests {
         assert!(window.is_new(937) && window.is_new(999));
         window.mark((1 << 48) - 1);
         assert!(!window.is_new((1 << 48) - 1));
+    }
+
+    #[test]
+    fn cut_numbers_are_the_closest_ones() {
+        for next in [0, 1, 100, 127, 128, 200, 255, 256, 300, 1000, 65_535, 65_536, (1 << 48) - 1] {
+            let window = ReplayWindow { next, seen: 0 };
+            for low in 0..256_u64 {
+                let all = (next.saturating_sub(600)..next + 600).filter(|number| number % 256 == low);
+                let distance = |number: u64| number.abs_diff(next);
+                let closest = all.clone().map(distance).min();
+                let expanded = window.expand(low, 8);
+                assert_eq!((expanded % 256, Some(distance(expanded))), (low, closest), "next {next}");
+            }
+            assert_eq!(window.expand(next & 0xffff, 16), next);
+        }
     }
 
     /// Beside a set of all numbers seen.

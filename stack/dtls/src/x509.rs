@@ -2,8 +2,6 @@
 //!
 //! Certificates are identified by their fingerprint, so names, validity and extensions mean nothing here.
 
-use tombolo_crypto::SignatureScheme;
-
 use crate::codec::Reader;
 use crate::error::DecodeError;
 
@@ -17,16 +15,27 @@ const EXPLICIT_0: u8 = 0xa0;
 const EC_PUBLIC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
 /// secp256r1, RFC 5480 §2.1.1.1.
 const SECP256R1: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+/// secp384r1, RFC 5480 §2.1.1.1.
+const SECP384R1: &[u8] = &[0x2b, 0x81, 0x04, 0x00, 0x22];
 /// rsaEncryption, RFC 3279 §2.3.1.
 const RSA_ENCRYPTION: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
 /// id-Ed25519, RFC 8410 §3.
 const ED25519: &[u8] = &[0x2b, 0x65, 0x70];
 
+/// A kind of key that is supported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeyKind {
+    P256,
+    P384,
+    Rsa,
+    Ed25519,
+}
+
 /// The public key of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PublicKey {
-    /// The scheme that the key signs with; `None` for kinds that are not supported.
-    pub(crate) scheme: Option<SignatureScheme>,
+    /// `None` for kinds that are not supported.
+    pub(crate) kind: Option<KeyKind>,
     /// The contents of the BIT STRING.
     pub(crate) bytes: Vec<u8>,
 }
@@ -48,18 +57,19 @@ impl PublicKey {
         }
         let mut info = Reader::new(element(&mut tbs, SEQUENCE)?);
         let mut algorithm = Reader::new(element(&mut info, SEQUENCE)?);
-        let scheme = match element(&mut algorithm, OBJECT_IDENTIFIER)? {
+        let kind = match element(&mut algorithm, OBJECT_IDENTIFIER)? {
             EC_PUBLIC_KEY => match element(&mut algorithm, OBJECT_IDENTIFIER)? {
-                SECP256R1 => Some(SignatureScheme::EcdsaSecp256r1Sha256),
+                SECP256R1 => Some(KeyKind::P256),
+                SECP384R1 => Some(KeyKind::P384),
                 _ => None,
             },
-            RSA_ENCRYPTION => Some(SignatureScheme::RsaPkcs1Sha256),
-            ED25519 => Some(SignatureScheme::Ed25519),
+            RSA_ENCRYPTION => Some(KeyKind::Rsa),
+            ED25519 => Some(KeyKind::Ed25519),
             _ => None,
         };
         let bits = element(&mut info, BIT_STRING)?;
         let [0, bytes @ ..] = bits else { return Err(DecodeError::BadValue) };
-        Ok(Self { scheme, bytes: bytes.to_vec() })
+        Ok(Self { kind, bytes: bytes.to_vec() })
     }
 }
 
@@ -87,7 +97,7 @@ mod tests {
     fn the_key_of_a_certificate_is_found_and_no_cut_one_panics() {
         let certificate = certificate(1);
         let key = PublicKey::of_certificate(certificate.der()).unwrap();
-        assert_eq!(key.scheme, Some(SignatureScheme::EcdsaSecp256r1Sha256));
+        assert_eq!(key.kind, Some(KeyKind::P256));
         assert_eq!(key.bytes, certificate.signer().public_key());
         let der = certificate.der();
         for len in 0..der.len() {

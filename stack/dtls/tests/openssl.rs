@@ -11,7 +11,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tombolo_crypto::{CryptoProvider, HashAlgorithm};
 use tombolo_dtls::{
-    Certificate, Config, Connection, Event, FailReason, Fingerprint, PeerError, Role, SrtpKeys, SrtpProfileId,
+    Certificate, Config, Connection, Event, FailReason, Fingerprint, PeerError, ProtocolVersion, Role,
+    SrtpKeys, SrtpProfileId,
 };
 use tombolo_net::{FiveTuple, Seed};
 
@@ -25,35 +26,53 @@ enum Key {
     P256,
     P384,
     Rsa,
+    Ed25519,
 }
 
 /// One handshake with OpenSSL.
 struct Case {
     key: Key,
     profile: &'static str,
+    /// Whether our hello is short: OpenSSL cannot check the cookie of one that comes in two datagrams.
+    short_hello: bool,
     /// Further arguments for OpenSSL.
     arguments: &'static [&'static str],
     /// What OpenSSL says about it, as the server or as the client.
     says: [&'static str; 2],
 }
 
-const CASES: [Case; 6] = [
-    Case { key: Key::P256, profile: GCM, arguments: &[], says: ["ECDHE-ECDSA-AES128-GCM-SHA256"; 2] },
+const CASES: [Case; 7] = [
     Case {
+        short_hello: false,
+        key: Key::P256,
+        profile: GCM,
+        arguments: &[],
+        says: ["ECDHE-ECDSA-AES128-GCM-SHA256"; 2],
+    },
+    Case {
+        short_hello: false,
         key: Key::P256,
         profile: CM,
         arguments: &["-groups", "P-256"],
         says: ["Shared groups: secp256r1", "ECDH, prime256v1"],
     },
     Case {
+        short_hello: false,
         key: Key::P256,
         profile: GCM,
         arguments: &["-cipher", "ECDHE-ECDSA-AES256-GCM-SHA384"],
         says: ["ECDHE-ECDSA-AES256-GCM-SHA384"; 2],
     },
-    Case { key: Key::P256, profile: CM, arguments: &["-mtu", "300"], says: [CM; 2] },
-    Case { key: Key::Rsa, profile: GCM, arguments: &[], says: [GCM; 2] },
-    Case { key: Key::Rsa, profile: CM, arguments: &["-mtu", "400"], says: [CM; 2] },
+    Case {
+        short_hello: false,
+        key: Key::P256,
+        profile: CM,
+        arguments: &["-cipher", "ECDHE-ECDSA-CHACHA20-POLY1305"],
+        says: ["ECDHE-ECDSA-CHACHA20-POLY1305"; 2],
+    },
+    Case { short_hello: false, key: Key::P256, profile: CM, arguments: &["-mtu", "300"], says: [CM; 2] },
+    Case { short_hello: false, key: Key::Rsa, profile: GCM, arguments: &[], says: [GCM; 2] },
+    Case { short_hello: false, key: Key::Rsa, profile: CM, arguments: &["-mtu", "400"], says: [CM; 2] },
 ];
 
 #[test]
@@ -73,8 +92,9 @@ fn our_client_and_openssl_s_server_with_a_cookie() {
     if is_missing("our client and openssl s_server with a cookie") {
         return;
     }
-    let mut session = Session::new("s_server-listen", Role::Client, &CASES[0], &["-Verify", "1", "-listen"]);
-    session.check(&CASES[0]);
+    let case = Case { short_hello: true, ..CASES[0] };
+    let mut session = Session::new("s_server-listen", Role::Client, &case, &["-Verify", "1", "-listen"]);
+    session.check(&case);
 }
 
 /// A server that asks for no certificate, as FFmpeg's WHIP output is one.
@@ -121,12 +141,56 @@ fn a_p_384_certificate_is_refused() {
     if is_missing("openssl with a P-384 certificate") {
         return;
     }
-    let case = Case { key: Key::P384, ..CASES[0] };
+    let case = Case { short_hello: false, key: Key::P384, ..CASES[0] };
     let mut session = Session::new("s_client-p384", Role::Server, &case, &[]);
     let refused = session.run_until(|session| session.openssl_says("unsupported certificate"));
     assert!(refused, "{}", session.said());
     let reason = FailReason::Peer(PeerError::UnsupportedCertificate);
     assert_eq!(session.events, [Event::Failed(reason)]);
+}
+
+/// Keys of every kind, made and written by OpenSSL, sign our own handshakes: in 1.3 all of them, in 1.2 all but P-384.
+#[test]
+fn our_own_keys_of_every_kind() {
+    if is_missing("keys of every kind") {
+        return;
+    }
+    for key in [Key::P256, Key::P384, Key::Rsa, Key::Ed25519] {
+        let folder = std::env::temp_dir().join(format!("tombolo-dtls-{}-own-{key:?}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("temporary folder");
+        let der = make_certificate(&folder, key);
+        let pkcs8 = private_key(&folder);
+        std::fs::remove_dir_all(&folder).expect("our own folder");
+        let certificate = Certificate::from_der(&CryptoProvider::default(), der, &pkcs8).expect("a good key");
+        for version in [ProtocolVersion::Dtls12, ProtocolVersion::Dtls13] {
+            let config =
+                Config::builder(certificate.clone()).versions(version, version).build().expect("settings");
+            let works = key != Key::P384 || version == ProtocolVersion::Dtls13;
+            assert_eq!(connects_with_itself(&Arc::new(config)), works, "{key:?} {version:?}");
+        }
+    }
+}
+
+/// Whether two connections with this configuration come up, with each other alone.
+fn connects_with_itself(config: &Arc<Config>) -> bool {
+    let now = Instant::now();
+    let address: SocketAddr = ([192, 0, 2, 1], 1).into();
+    let path = FiveTuple::udp(address, address);
+    let mut ends = [Role::Client, Role::Server].map(|role| {
+        let mut connection = Connection::new(Arc::clone(config), role, &seed(), now);
+        connection.set_path(path);
+        let fingerprint = config.certificate().fingerprint(HashAlgorithm::Sha256).expect("SHA-256");
+        connection.set_remote_fingerprints(now, vec![fingerprint]);
+        connection
+    });
+    let mut datagram = Vec::new();
+    for turn in 0..8 {
+        while ends[turn % 2].poll_transmit(now, &mut datagram).is_some() {
+            ends[1 - turn % 2].handle_datagram(now, path, &mut datagram);
+            datagram.clear();
+        }
+    }
+    ends.iter_mut().all(|end| matches!(end.poll_event(), Some(Event::Connected { .. })))
 }
 
 fn is_missing(name: &str) -> bool {
@@ -182,7 +246,8 @@ impl Session {
 
         let provider = CryptoProvider::default();
         let now = Instant::now();
-        let mut connection = Connection::new(Arc::new(our_config(&provider)), role, &seed(), now);
+        let mut connection =
+            Connection::new(Arc::new(our_config(&provider, case.short_hello)), role, &seed(), now);
         if role == Role::Client {
             connection.set_path(FiveTuple::udp(local, remote));
         }
@@ -302,12 +367,18 @@ impl Drop for Session {
     }
 }
 
-fn our_config(provider: &CryptoProvider) -> Config {
+fn our_config(provider: &CryptoProvider, short_hello: bool) -> Config {
     let day = Duration::from_secs(86400);
     let now = SystemTime::now();
     let certificate =
         Certificate::self_signed(provider, &seed(), now - day, now + day * 30).expect("certificate");
-    Config::builder(certificate).provider(*provider).build().expect("defaults")
+    let builder = Config::builder(certificate).provider(*provider);
+    let builder = if short_hello {
+        builder.versions(ProtocolVersion::Dtls12, ProtocolVersion::Dtls12)
+    } else {
+        builder
+    };
+    builder.build().expect("settings")
 }
 
 fn seed() -> Seed {
@@ -331,6 +402,14 @@ fn listen(mut from: impl Read + Send + 'static, said: &Arc<Mutex<Vec<u8>>>) {
     });
 }
 
+/// `key.pem` as PKCS#8 in DER.
+fn private_key(folder: &Path) -> Vec<u8> {
+    let arguments = ["pkcs8", "-topk8", "-nocrypt", "-in", "key.pem", "-outform", "DER"];
+    let output = Command::new("openssl").args(arguments).current_dir(folder).output().expect("openssl");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
 /// Lets OpenSSL make `cert.pem` and `key.pem`; returns the certificate in DER.
 fn make_certificate(folder: &Path, key: Key) -> Vec<u8> {
     let openssl = |arguments: &[&str]| {
@@ -341,6 +420,7 @@ fn make_certificate(folder: &Path, key: Key) -> Vec<u8> {
         Key::P256 => &["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"],
         Key::P384 => &["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-384"],
         Key::Rsa => &["-newkey", "rsa:2048"],
+        Key::Ed25519 => &["-newkey", "ed25519"],
     };
     let subject = ["-nodes", "-keyout", "key.pem", "-out", "cert.pem", "-subj", "/CN=test", "-days", "30"];
     openssl(&[&["req", "-x509"], kind, &subject].concat());

@@ -1,9 +1,9 @@
 use ring::rand::SystemRandom;
 use ring::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1,
-    ECDSA_P384_SHA384_ASN1_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_2048_8192_SHA256,
-    RSA_PKCS1_SHA256, RSA_PSS_2048_8192_SHA256, RSA_PSS_SHA256, RsaEncoding, RsaKeyPair, UnparsedPublicKey,
-    VerificationAlgorithm,
+    ECDSA_P384_SHA384_ASN1_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
+    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RSA_PSS_2048_8192_SHA256, RSA_PSS_SHA256, RsaEncoding,
+    RsaKeyPair, UnparsedPublicKey, VerificationAlgorithm,
 };
 
 use zeroize::Zeroizing;
@@ -51,8 +51,11 @@ impl Signer for RingSigner {
             }
             KeyPair::Ed25519(key) => Ok(key.sign(message).as_ref().to_vec()),
             KeyPair::Rsa(key) => {
-                let padding: &dyn RsaEncoding =
-                    if scheme == SignatureScheme::RsaPkcs1Sha256 { &RSA_PKCS1_SHA256 } else { &RSA_PSS_SHA256 };
+                let padding: &dyn RsaEncoding = if scheme == SignatureScheme::RsaPkcs1Sha256 {
+                    &RSA_PKCS1_SHA256
+                } else {
+                    &RSA_PSS_SHA256
+                };
                 let mut signature = vec![0; key.public().modulus_len()];
                 key.sign(padding, &self.random, message, &mut signature)
                     .map_err(|_| CryptoError::NoRandomness)?;

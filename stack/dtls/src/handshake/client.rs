@@ -1,73 +1,107 @@
-//! The client's states.
+//! The client's states, up to the version and through DTLS 1.2.
+
+use tombolo_crypto::{KeyExchange, KeyExchangeGroup, SharedSecret, SignatureScheme};
 
 use crate::error::{FailReason, PeerError};
-use crate::extension::{Extensions, UseSrtp};
+use crate::extension::{
+    COOKIE, Extensions, KEY_SHARE, KeyShare, SERVER_HELLO_1_2, SUPPORTED_VERSIONS, UseSrtp,
+};
 use crate::fragment::{HandshakeType, Message};
+use crate::handshake::client13::AwaitEncryptedExtensions;
 use crate::handshake::message::{
-    CertificateRequest, ClientHello, DigitallySigned, ServerHello, ServerKeyExchange, encode_certificate,
+    CertificateRequest, ClientHello, ServerHello, ServerKeyExchange, encode_certificate,
     encode_client_key_exchange,
 };
-use crate::handshake::{Complete, Context, Handshake, Negotiated};
+use crate::handshake::{Context, Handshake, Negotiated, answered_profile, answered_protocol};
 use crate::keys::{Secrets, Sender};
-use crate::record::VERSION_1_2;
-use crate::srtp::SrtpProfileId;
-use crate::suite::{CipherSuite, GROUPS};
+use crate::session::{Parameters, Session, SessionSecrets};
+use crate::suite::CipherSuite;
+use crate::version::{ProtocolVersion, VERSION_1_2, VERSION_1_3};
 use crate::x509::PublicKey;
+
+/// The last bytes of a server's random when it speaks 1.3 but has chosen 1.2 (RFC 8446 §4.1.3).
+pub(crate) const DOWNGRADE_TO_1_2: &[u8; 8] = b"DOWNGRD\x01";
+
+/// A key pair of ours whose share is in the hello.
+struct OfferedShare {
+    id: u16,
+    group: KeyExchangeGroup,
+    exchange: Box<dyn KeyExchange>,
+}
 
 /// The hello is out.
 pub(crate) struct AwaitServerHello {
     hello: ClientHello,
+    shares: Vec<OfferedShare>,
+    /// The suite of a HelloRetryRequest, once there was one.
+    retried: Option<CipherSuite>,
 }
 
 impl AwaitServerHello {
     /// Opens the handshake with a ClientHello.
-    pub(crate) fn start(context: &mut Context<'_>) -> Self {
-        let profiles = &context.config.srtp_profiles;
+    pub(crate) fn start(context: &mut Context<'_>) -> Result<Self, FailReason> {
+        let config = context.config;
+        let versions = config.versions();
+        let speaks = |version| versions.contains(&version);
+        let shares = if speaks(ProtocolVersion::Dtls13) { first_shares(context)? } else { Vec::new() };
+        let random = context.random();
+        let usable = |suite: &CipherSuite| {
+            suite.version() == ProtocolVersion::Dtls13 || context.can_verify_for(*suite)
+        };
         let extensions = Extensions {
-            groups: Some(GROUPS.iter().map(|(id, _)| *id).collect()),
-            point_formats: true,
-            signature_schemes: Some(context.signature_schemes()),
-            use_srtp: (!profiles.is_empty()).then(|| UseSrtp {
-                profiles: profiles.iter().map(|profile| profile.0).collect(),
+            server_name: config.server_name.clone(),
+            groups: Some(config.groups().map(|(id, _)| id).collect()),
+            point_formats: speaks(ProtocolVersion::Dtls12),
+            signature_schemes: Some(context.signature_schemes(&versions)),
+            use_srtp: (!config.srtp_profiles.is_empty()).then(|| UseSrtp {
+                profiles: config.srtp_profiles.iter().map(|profile| profile.0).collect(),
                 mki: Vec::new(),
             }),
-            extended_master_secret: true,
-            renegotiation_info: Some(Vec::new()),
+            alpn: (!config.alpn.is_empty()).then(|| config.alpn.clone()),
+            extended_master_secret: speaks(ProtocolVersion::Dtls12),
+            renegotiation_info: speaks(ProtocolVersion::Dtls12).then(Vec::new),
+            versions: speaks(ProtocolVersion::Dtls13)
+                .then(|| versions.iter().rev().map(|version| version.wire()).collect()),
+            key_shares: speaks(ProtocolVersion::Dtls13).then(|| encode_shares(&shares)),
             ..Extensions::default()
         };
-        let verifies = context.config.provider.verifies;
-        let usable = |suite: &CipherSuite| verifies.iter().any(|scheme| suite.fits(*scheme));
         let hello = ClientHello {
             version: VERSION_1_2,
-            random: context.random(),
+            random,
             session_id: Vec::new(),
             cookie: Vec::new(),
-            cipher_suites: CipherSuite::ALL.into_iter().filter(usable).map(CipherSuite::id).collect(),
+            cipher_suites: versions
+                .iter()
+                .rev()
+                .flat_map(|version| config.suites(*version).filter(usable).map(CipherSuite::id))
+                .collect(),
             compression_methods: vec![0],
             extensions,
         };
-        let state = Self { hello };
+        let state = Self { hello, shares, retried: None };
+        context.transcript.clear();
         state.send(context);
-        state
+        Ok(state)
     }
 
     fn send(&self, context: &mut Context<'_>) {
-        context.transcript.clear();
         context.flight.prepare();
         context.send(0, HandshakeType::CLIENT_HELLO, self.hello.encode());
         context.launch(true);
     }
 
-    /// RFC 6347 §4.2.1: the same hello again, with the cookie. Once is enough.
+    /// RFC 6347 §4.2.1: the same hello again, with the cookie. Once is enough, and never in 1.3.
     pub(crate) fn handle_cookie(
         mut self,
         cookie: &[u8],
         context: &mut Context<'_>,
     ) -> Result<Handshake, FailReason> {
-        if !self.hello.cookie.is_empty() || cookie.is_empty() {
+        let speaks_1_2 = context.config.versions().contains(&ProtocolVersion::Dtls12);
+        if !self.hello.cookie.is_empty() || cookie.is_empty() || self.retried.is_some() || !speaks_1_2 {
             return Err(PeerError::UnexpectedMessage.into());
         }
         self.hello.cookie = cookie.to_vec();
+        context.transcript.clear();
         self.send(context);
         Ok(Handshake::ServerHello(self))
     }
@@ -81,36 +115,181 @@ impl AwaitServerHello {
         if hello.version != VERSION_1_2 {
             return Err(PeerError::Version.into());
         }
-        let offered = |suite: &CipherSuite| suite.id() == hello.cipher_suite;
-        let suite = CipherSuite::ALL.into_iter().find(offered).ok_or(PeerError::IllegalParameter)?;
-        let extensions = &hello.extensions;
-        let renegotiating = extensions.renegotiation_info.as_ref().is_some_and(|info| !info.is_empty());
-        if !self.hello.cipher_suites.contains(&suite.id()) || hello.compression_method != 0 || renegotiating {
+        if hello.compression_method != 0 {
             return Err(PeerError::IllegalParameter.into());
         }
-        if !extensions.others.is_empty() {
+        match &hello.extensions.versions {
+            None if self.retried.is_none() && !hello.is_retry() => self.handle_1_2(hello, message, context),
+            Some(versions) => {
+                let offered = self.hello.extensions.versions.as_ref();
+                if offered.is_none() {
+                    return Err(PeerError::UnsolicitedExtension.into());
+                }
+                // A hello with a cookie of 1.2 has told the server's version.
+                if versions[..] != [VERSION_1_3] || !self.hello.cookie.is_empty() {
+                    return Err(PeerError::IllegalParameter.into());
+                }
+                *context.version = Some(ProtocolVersion::Dtls13);
+                if hello.is_retry() {
+                    self.handle_retry(hello, message, context)
+                } else {
+                    self.handle_1_3(hello, message, context)
+                }
+            }
+            None => Err(PeerError::IllegalParameter.into()),
+        }
+    }
+
+    /// The suite that the server has chosen, which is one of those that were offered.
+    fn suite(&self, hello: &ServerHello, version: ProtocolVersion) -> Result<CipherSuite, PeerError> {
+        CipherSuite::ALL
+            .into_iter()
+            .find(|suite| suite.id() == hello.cipher_suite && suite.version() == version)
+            .filter(|suite| self.hello.cipher_suites.contains(&suite.id()))
+            .ok_or(PeerError::IllegalParameter)
+    }
+
+    /// RFC 8446 §4.1.4: the hello again, with a share of the group that the server wants, or with its cookie.
+    fn handle_retry(
+        mut self,
+        request: &ServerHello,
+        message: &Message,
+        context: &mut Context<'_>,
+    ) -> Result<Handshake, FailReason> {
+        if self.retried.is_some() {
+            return Err(PeerError::UnexpectedMessage.into());
+        }
+        let suite = self.suite(request, ProtocolVersion::Dtls13)?;
+        let extensions = &request.extensions;
+        if !extensions.are_among(&[SUPPORTED_VERSIONS, KEY_SHARE, COOKIE]) {
+            return Err(PeerError::UnsolicitedExtension.into());
+        }
+        let wanted = extensions.key_shares.as_ref().and_then(|shares| shares.first());
+        if wanted.is_none() && extensions.cookie.is_none() || !request.session_id.is_empty() {
+            return Err(PeerError::IllegalParameter.into());
+        }
+        if let Some(KeyShare { group: wanted, .. }) = wanted {
+            let already = self.shares.iter().any(|share| share.id == *wanted);
+            let (id, group) = context
+                .config
+                .groups()
+                .find(|(id, _)| id == wanted && !already)
+                .ok_or(PeerError::IllegalParameter)?;
+            let exchange = (context.config.provider.key_exchange)(group, context.rng)?;
+            self.shares = vec![OfferedShare { id, group, exchange }];
+            self.hello.extensions.key_shares = Some(encode_shares(&self.shares));
+        }
+        self.hello.extensions.cookie = extensions.cookie.clone();
+        self.retried = Some(suite);
+        context.transcript.start_1_3(&context.config.provider, suite.hash())?;
+        context.transcript.retry(&context.config.provider, suite.hash())?;
+        context.transcript.add(&message.whole());
+        self.send(context);
+        Ok(Handshake::ServerHello(self))
+    }
+
+    fn handle_1_3(
+        self,
+        hello: &ServerHello,
+        message: &Message,
+        context: &mut Context<'_>,
+    ) -> Result<Handshake, FailReason> {
+        let suite = self.suite(hello, ProtocolVersion::Dtls13)?;
+        let extensions = &hello.extensions;
+        if !extensions.are_among(&[SUPPORTED_VERSIONS, KEY_SHARE]) {
+            return Err(PeerError::UnsolicitedExtension.into());
+        }
+        let answer = extensions.key_shares.as_ref().and_then(|shares| shares.first());
+        let answer = answer.ok_or(PeerError::MissingExtension)?;
+        let other_suite = self.retried.is_some_and(|retried| retried != suite);
+        if other_suite || !hello.session_id.is_empty() {
+            return Err(PeerError::IllegalParameter.into());
+        }
+        let Self { hello: offer, shares, retried } = self;
+        let ours = shares.into_iter().find(|share| share.id == answer.group);
+        let ours = ours.ok_or(PeerError::IllegalParameter)?;
+        let shared_secret = ours.exchange.agree(&answer.share).map_err(|_| PeerError::IllegalParameter)?;
+        if retried.is_none() {
+            context.transcript.start_1_3(&context.config.provider, suite.hash())?;
+        }
+        context.transcript.add(&message.whole());
+        let parameters = Parameters {
+            version: ProtocolVersion::Dtls13,
+            cipher_suite: suite,
+            group: ours.group,
+            srtp_profile: None,
+            alpn: None,
+            server_name: offer.extensions.server_name.clone(),
+        };
+        let state = AwaitEncryptedExtensions::start(offer, parameters, &shared_secret, context)?;
+        Ok(Handshake::EncryptedExtensions13(state))
+    }
+
+    fn handle_1_2(
+        self,
+        hello: &ServerHello,
+        message: &Message,
+        context: &mut Context<'_>,
+    ) -> Result<Handshake, FailReason> {
+        let versions = context.config.versions();
+        if !versions.contains(&ProtocolVersion::Dtls12) {
+            return Err(PeerError::Version.into());
+        }
+        let offers_1_3 = versions.contains(&ProtocolVersion::Dtls13);
+        if offers_1_3 && hello.random.ends_with(DOWNGRADE_TO_1_2) {
+            return Err(PeerError::IllegalParameter.into());
+        }
+        let suite = self.suite(hello, ProtocolVersion::Dtls12)?;
+        let extensions = &hello.extensions;
+        if extensions.renegotiation_info.as_ref().is_some_and(|info| !info.is_empty()) {
+            return Err(PeerError::IllegalParameter.into());
+        }
+        let offer = &self.hello.extensions;
+        let unasked = extensions.server_name.is_some() && offer.server_name.is_none();
+        if unasked || !extensions.are_among(&SERVER_HELLO_1_2) {
             return Err(PeerError::UnsolicitedExtension.into());
         }
         if !extensions.extended_master_secret {
             return Err(PeerError::NoExtendedMasterSecret.into());
         }
-        let srtp = extensions.use_srtp.as_ref().map(|answer| self.srtp_profile(answer)).transpose()?;
+        *context.version = Some(ProtocolVersion::Dtls12);
+        let parameters = Parameters {
+            version: ProtocolVersion::Dtls12,
+            cipher_suite: suite,
+            // What it is comes with the server's share.
+            group: KeyExchangeGroup::X25519,
+            srtp_profile: answered_profile(offer.use_srtp.as_ref(), extensions.use_srtp.as_ref())?,
+            alpn: answered_protocol(offer.alpn.as_ref(), extensions.alpn.as_ref())?,
+            server_name: offer.server_name.clone(),
+        };
         context.transcript.add(&message.whole());
         let negotiated =
-            Negotiated { suite, srtp, client_random: self.hello.random, server_random: hello.random };
+            Negotiated { parameters, client_random: self.hello.random, server_random: hello.random };
         Ok(Handshake::ServerCertificate(AwaitServerCertificate { negotiated }))
     }
+}
 
-    /// RFC 5764 §4.1.1: the answer names one of the profiles that were offered, and the MKI that was: none.
-    fn srtp_profile(&self, answer: &UseSrtp) -> Result<SrtpProfileId, PeerError> {
-        let offer = self.hello.extensions.use_srtp.as_ref().ok_or(PeerError::UnsolicitedExtension)?;
-        match answer.profiles[..] {
-            [profile] if offer.profiles.contains(&profile) && answer.mki.is_empty() => {
-                Ok(SrtpProfileId(profile))
-            }
-            _ => Err(PeerError::IllegalParameter),
-        }
+/// The key pairs of the first hello: the preferred group, and if a peer may well not know that one, X25519 too.
+fn first_shares(context: &mut Context<'_>) -> Result<Vec<OfferedShare>, FailReason> {
+    let mut groups: Vec<(u16, KeyExchangeGroup)> = context.config.groups().collect();
+    let preferred = groups.first().map(|(_, group)| *group);
+    groups.retain(|(_, group)| {
+        Some(*group) == preferred
+            || preferred == Some(KeyExchangeGroup::X25519MlKem768) && *group == KeyExchangeGroup::X25519
+    });
+    let mut shares = Vec::with_capacity(groups.len());
+    for (id, group) in groups {
+        let exchange = (context.config.provider.key_exchange)(group, context.rng)?;
+        shares.push(OfferedShare { id, group, exchange });
     }
+    Ok(shares)
+}
+
+fn encode_shares(shares: &[OfferedShare]) -> Vec<KeyShare> {
+    shares
+        .iter()
+        .map(|share| KeyShare { group: share.id, share: share.exchange.public_share().to_vec() })
+        .collect()
 }
 
 /// ServerHello is here.
@@ -126,7 +305,7 @@ impl AwaitServerCertificate {
         context: &mut Context<'_>,
     ) -> Result<Handshake, FailReason> {
         let key = context.take_certificate(leaf)?;
-        if !key.scheme.is_some_and(|scheme| self.negotiated.suite.fits(scheme)) {
+        if !key.kind.is_some_and(|kind| self.negotiated.parameters.cipher_suite.fits(kind)) {
             return Err(PeerError::UnsupportedCertificate.into());
         }
         context.transcript.add(&message.whole());
@@ -147,16 +326,20 @@ impl AwaitServerKeyExchange {
         message: &Message,
         context: &mut Context<'_>,
     ) -> Result<Handshake, FailReason> {
-        let Negotiated { client_random, server_random, .. } = &self.negotiated;
+        let mut negotiated = self.negotiated;
+        let Negotiated { client_random, server_random, .. } = &negotiated;
         let signed = [client_random, server_random, exchange.params].concat();
         context.verify(&self.key, exchange.signature, &signed)?;
-        let (_, group) =
-            GROUPS.into_iter().find(|(id, _)| *id == exchange.group).ok_or(PeerError::IllegalParameter)?;
+        let (_, group) = context
+            .config
+            .groups()
+            .find(|(id, group)| *id == exchange.group && group.is_symmetric())
+            .ok_or(PeerError::IllegalParameter)?;
+        negotiated.parameters.group = group;
         let ours = (context.config.provider.key_exchange)(group, context.rng)?;
         let share = ours.public_share().to_vec();
         let premaster = ours.agree(exchange.share).map_err(|_| PeerError::IllegalParameter)?;
         context.transcript.add(&message.whole());
-        let negotiated = self.negotiated;
         Ok(Handshake::CertificateRequest(AwaitCertificateRequest { negotiated, share, premaster }))
     }
 }
@@ -165,7 +348,7 @@ impl AwaitServerKeyExchange {
 pub(crate) struct AwaitCertificateRequest {
     negotiated: Negotiated,
     share: Vec<u8>,
-    premaster: tombolo_crypto::SharedSecret,
+    premaster: SharedSecret,
 }
 
 impl AwaitCertificateRequest {
@@ -175,19 +358,22 @@ impl AwaitCertificateRequest {
         message: &Message,
         context: &mut Context<'_>,
     ) -> Result<Handshake, FailReason> {
-        if !request.signature_schemes.contains(&context.own_scheme()?) {
-            return Err(PeerError::SignatureScheme.into());
-        }
+        let scheme = context.own_scheme(ProtocolVersion::Dtls12, &request.signature_schemes)?;
         context.transcript.add(&message.whole());
         let Self { negotiated, share, premaster } = self;
-        Ok(Handshake::ServerHelloDone(AwaitServerHelloDone { negotiated, share, premaster, asked: true }))
+        Ok(Handshake::ServerHelloDone(AwaitServerHelloDone {
+            negotiated,
+            share,
+            premaster,
+            scheme: Some(scheme),
+        }))
     }
 
     /// Deviation: RFC 5763 §5 demands certificates of both sides, but the server asks for none, as that of FFmpeg's
     /// WHIP output. It is the server that goes without knowing us; its own certificate was checked as always.
     pub(crate) fn not_asked(self) -> AwaitServerHelloDone {
         let Self { negotiated, share, premaster } = self;
-        AwaitServerHelloDone { negotiated, share, premaster, asked: false }
+        AwaitServerHelloDone { negotiated, share, premaster, scheme: None }
     }
 }
 
@@ -195,9 +381,9 @@ impl AwaitCertificateRequest {
 pub(crate) struct AwaitServerHelloDone {
     negotiated: Negotiated,
     share: Vec<u8>,
-    premaster: tombolo_crypto::SharedSecret,
-    /// Whether the server wants our certificate.
-    asked: bool,
+    premaster: SharedSecret,
+    /// What we sign with, if the server wants our certificate.
+    scheme: Option<(u16, SignatureScheme)>,
 }
 
 impl AwaitServerHelloDone {
@@ -208,20 +394,19 @@ impl AwaitServerHelloDone {
     ) -> Result<Handshake, FailReason> {
         context.transcript.add(&message.whole());
         context.flight.prepare();
-        if self.asked {
+        if self.scheme.is_some() {
             let certificate = encode_certificate(context.config.certificate.der());
             context.send(0, HandshakeType::CERTIFICATE, certificate);
         }
         let key_exchange = encode_client_key_exchange(&self.share);
         context.send(0, HandshakeType::CLIENT_KEY_EXCHANGE, key_exchange);
         let secrets = context.derive_secrets(&self.negotiated, &self.premaster, Sender::Client)?;
-        if self.asked {
-            let signature = context.config.certificate.signer().sign(context.transcript.bytes())?;
-            let mut verify = Vec::with_capacity(signature.len() + 4);
-            DigitallySigned { scheme: context.own_scheme()?, signature: &signature }.encode(&mut verify);
+        if let Some(scheme) = self.scheme {
+            let verify = context.sign(scheme, context.transcript.bytes())?;
             context.send(0, HandshakeType::CERTIFICATE_VERIFY, verify);
         }
-        context.send_finished(&secrets, self.negotiated.suite, Sender::Client)?;
+        let suite = self.negotiated.parameters.cipher_suite;
+        context.send_finished(&secrets, suite, Sender::Client)?;
         context.launch(true);
         Ok(Handshake::ServerFinished(AwaitServerFinished { negotiated: self.negotiated, secrets }))
     }
@@ -239,7 +424,8 @@ impl AwaitServerFinished {
         verify_data: &[u8],
         context: &mut Context<'_>,
     ) -> Result<Handshake, FailReason> {
-        context.check_finished(&self.secrets, self.negotiated.suite, Sender::Server, verify_data)?;
-        Ok(Handshake::Complete(Complete { secrets: self.secrets, srtp: self.negotiated.srtp }))
+        let parameters = self.negotiated.parameters;
+        context.check_finished(&self.secrets, parameters.cipher_suite, Sender::Server, verify_data)?;
+        Ok(Handshake::Complete(Session { parameters, secrets: SessionSecrets::Of12(Box::new(self.secrets)) }))
     }
 }

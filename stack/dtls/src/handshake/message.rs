@@ -1,9 +1,15 @@
-//! The bodies of handshake messages (RFC 5246 §7.4, RFC 6347 §4.2.1, RFC 8422 §5).
+//! The bodies of handshake messages (RFC 5246 §7.4, RFC 6347 §4.2.1, RFC 8422 §5; RFC 8446 §4, RFC 9147 §5.3).
 
 use crate::codec::{Reader, put_u16, put_vec8, put_vec16, put_vec24, u16_list};
 use crate::error::DecodeError;
-use crate::extension::{Extensions, Hello};
+use crate::extension::{Extensions, Place};
 use crate::fragment::HandshakeType;
+
+/// The random of a HelloRetryRequest: SHA-256 of its name (RFC 8446 §4.1.3).
+pub(crate) const RETRY_RANDOM: [u8; 32] = [
+    0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91, 0xc2,
+    0xa2, 0x11, 0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
+];
 
 /// `ECCurveType` named_curve.
 const NAMED_CURVE: u8 = 3;
@@ -31,7 +37,7 @@ impl ClientHello {
         if cipher_suites.is_empty() || compression_methods.is_empty() {
             return Err(DecodeError::BadLength);
         }
-        let extensions = Extensions::decode(reader, Hello::Client)?;
+        let extensions = Extensions::decode_optional(reader, Place::ClientHello)?;
         Ok(Self { version, random, session_id, cookie, cipher_suites, compression_methods, extensions })
     }
 
@@ -43,7 +49,7 @@ impl ClientHello {
         put_vec8(&mut out, |out| out.extend_from_slice(&self.cookie));
         put_vec16(&mut out, |out| self.cipher_suites.iter().for_each(|suite| put_u16(out, *suite)));
         put_vec8(&mut out, |out| out.extend_from_slice(&self.compression_methods));
-        self.extensions.encode(&mut out);
+        self.extensions.encode(Place::ClientHello, &mut out);
         out
     }
 }
@@ -61,14 +67,22 @@ pub(crate) struct ServerHello {
 
 impl ServerHello {
     fn decode(mut reader: Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self {
-            version: reader.u16()?,
-            random: reader.array()?,
-            session_id: short(reader.vec8()?, 32)?.to_vec(),
-            cipher_suite: reader.u16()?,
-            compression_method: reader.u8()?,
-            extensions: Extensions::decode(reader, Hello::Server)?,
-        })
+        let version = reader.u16()?;
+        let random = reader.array()?;
+        let session_id = short(reader.vec8()?, 32)?.to_vec();
+        let cipher_suite = reader.u16()?;
+        let compression_method = reader.u8()?;
+        let extensions = Extensions::decode_optional(reader, Self::place(&random))?;
+        Ok(Self { version, random, session_id, cipher_suite, compression_method, extensions })
+    }
+
+    fn place(random: &[u8; 32]) -> Place {
+        if *random == RETRY_RANDOM { Place::HelloRetryRequest } else { Place::ServerHello }
+    }
+
+    /// Whether this is a HelloRetryRequest.
+    pub(crate) fn is_retry(&self) -> bool {
+        self.random == RETRY_RANDOM
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -78,7 +92,7 @@ impl ServerHello {
         put_vec8(&mut out, |out| out.extend_from_slice(&self.session_id));
         put_u16(&mut out, self.cipher_suite);
         out.push(self.compression_method);
-        self.extensions.encode(&mut out);
+        self.extensions.encode(Self::place(&self.random), &mut out);
         out
     }
 }
@@ -183,6 +197,60 @@ fn decode_certificate(mut reader: Reader<'_>) -> Result<Option<&[u8]>, DecodeErr
     Ok(leaf)
 }
 
+/// Certificate of 1.3, in the handshake: with a chain of one.
+pub(crate) fn encode_certificate_1_3(der: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(der.len() + 9);
+    put_vec8(&mut out, |_| {});
+    put_vec24(&mut out, |out| {
+        put_vec24(out, |out| out.extend_from_slice(der));
+        put_vec16(out, |_| {});
+    });
+    out
+}
+
+/// The first certificate of a chain of 1.3, if there is one. The context is that of a handshake: empty.
+fn decode_certificate_1_3(mut reader: Reader<'_>) -> Result<Option<&[u8]>, DecodeError> {
+    if !reader.vec8()?.is_empty() {
+        return Err(DecodeError::BadValue);
+    }
+    let mut chain = Reader::new(reader.vec24()?);
+    reader.finish()?;
+    let mut leaf = None;
+    while !chain.is_empty() {
+        let certificate = chain.vec24()?;
+        let mut extensions = Reader::new(chain.vec16()?);
+        while !extensions.is_empty() {
+            extensions.u16()?;
+            extensions.vec16()?;
+        }
+        leaf.get_or_insert(certificate);
+    }
+    Ok(leaf)
+}
+
+/// CertificateRequest of 1.3, in the handshake.
+pub(crate) fn encode_certificate_request_1_3(signature_schemes: Vec<u16>) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_vec8(&mut out, |_| {});
+    let extensions = Extensions { signature_schemes: Some(signature_schemes), ..Extensions::default() };
+    extensions.encode(Place::CertificateRequest, &mut out);
+    out
+}
+
+/// KeyUpdate.
+pub(crate) fn encode_key_update(request: bool) -> Vec<u8> {
+    vec![u8::from(request)]
+}
+
+/// Checks the form of a NewSessionTicket, whose contents are of no use here.
+fn decode_ticket(mut reader: Reader<'_>) -> Result<(), DecodeError> {
+    reader.array::<8>()?;
+    reader.vec8()?;
+    reader.vec16()?;
+    reader.vec16()?;
+    reader.finish()
+}
+
 /// ClientKeyExchange of ECDHE.
 pub(crate) fn encode_client_key_exchange(share: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(share.len() + 1);
@@ -207,12 +275,56 @@ pub(crate) enum Body<'a> {
     ClientKeyExchange(&'a [u8]),
     /// The verify data.
     Finished(&'a [u8]),
+    EncryptedExtensions(Extensions),
+    /// CertificateRequest of 1.3: what it says stands in the extensions.
+    CertificateRequestOf13(Extensions),
+    NewSessionTicket,
+    /// Whether the peer asks us to update our keys too.
+    KeyUpdate(bool),
     /// A type that no state of ours expects.
     Other,
 }
 
 impl<'a> Body<'a> {
-    pub(crate) fn decode(msg_type: HandshakeType, body: &'a [u8]) -> Result<Self, DecodeError> {
+    /// Decodes a message that came in `epoch`: those from epoch 2 on have the forms of 1.3.
+    pub(crate) fn decode(msg_type: HandshakeType, epoch: u64, body: &'a [u8]) -> Result<Self, DecodeError> {
+        if epoch < 2 { Self::decode_1_2(msg_type, body) } else { Self::decode_1_3(msg_type, body) }
+    }
+
+    fn decode_1_3(msg_type: HandshakeType, body: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(body);
+        Ok(match msg_type {
+            HandshakeType::ENCRYPTED_EXTENSIONS => {
+                Self::EncryptedExtensions(Extensions::decode(reader, Place::EncryptedExtensions)?)
+            }
+            HandshakeType::CERTIFICATE => Self::Certificate(decode_certificate_1_3(reader)?),
+            HandshakeType::CERTIFICATE_REQUEST => {
+                if !reader.vec8()?.is_empty() {
+                    return Err(DecodeError::BadValue);
+                }
+                Self::CertificateRequestOf13(Extensions::decode(reader, Place::CertificateRequest)?)
+            }
+            HandshakeType::CERTIFICATE_VERIFY => Self::CertificateVerify(DigitallySigned::decode(reader)?),
+            HandshakeType::FINISHED => Self::Finished(body),
+            HandshakeType::NEW_SESSION_TICKET => {
+                decode_ticket(reader)?;
+                Self::NewSessionTicket
+            }
+            HandshakeType::KEY_UPDATE => {
+                let request = match reader.u8()? {
+                    0 => false,
+                    1 => true,
+                    _ => return Err(DecodeError::BadValue),
+                };
+                reader.finish()?;
+                Self::KeyUpdate(request)
+            }
+            _ => Self::Other,
+        })
+    }
+
+    /// The hellos of both versions, and the messages of 1.2.
+    fn decode_1_2(msg_type: HandshakeType, body: &'a [u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(body);
         Ok(match msg_type {
             HandshakeType::CLIENT_HELLO => Self::ClientHello(ClientHello::decode(reader)?),
@@ -251,16 +363,16 @@ fn short(bytes: &[u8], max: usize) -> Result<&[u8], DecodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::VERSION_1_2;
+    use crate::version::VERSION_1_2;
 
     /// Decodes `bytes`, and refuses every cut and every extended form of them.
     fn decode_strictly(msg_type: HandshakeType, bytes: &[u8]) -> Body<'_> {
         for len in 0..bytes.len() {
-            assert!(Body::decode(msg_type, &bytes[..len]).is_err(), "{msg_type:?} of {len} bytes");
+            assert!(Body::decode(msg_type, 0, &bytes[..len]).is_err(), "{msg_type:?} of {len} bytes");
         }
         let extended = [bytes, &[0]].concat();
-        assert!(Body::decode(msg_type, &extended).is_err(), "{msg_type:?} with a trailing byte");
-        Body::decode(msg_type, bytes).unwrap()
+        assert!(Body::decode(msg_type, 0, &extended).is_err(), "{msg_type:?} with a trailing byte");
+        Body::decode(msg_type, 0, bytes).unwrap()
     }
 
     #[test]
@@ -272,19 +384,25 @@ mod tests {
             cookie: vec![3; 20],
             cipher_suites: vec![0xc02b, 0xc02f],
             compression_methods: vec![0],
-            extensions: Extensions { extended_master_secret: true, ..Extensions::default() },
+            extensions: Extensions { extended_master_secret: true, codes: vec![23], ..Extensions::default() },
         };
         let bytes = hello.encode();
-        assert_eq!(Body::decode(HandshakeType::CLIENT_HELLO, &bytes), Ok(Body::ClientHello(hello.clone())));
+        assert_eq!(
+            Body::decode(HandshakeType::CLIENT_HELLO, 0, &bytes),
+            Ok(Body::ClientHello(hello.clone()))
+        );
         let without_extensions = &bytes[..bytes.len() - 6];
-        assert!(Body::decode(HandshakeType::CLIENT_HELLO, without_extensions).is_ok(), "RFC 5246 §7.4.1.2");
+        assert!(
+            Body::decode(HandshakeType::CLIENT_HELLO, 0, without_extensions).is_ok(),
+            "RFC 5246 §7.4.1.2"
+        );
         for len in (0..bytes.len()).filter(|len| *len != without_extensions.len()) {
-            assert!(Body::decode(HandshakeType::CLIENT_HELLO, &bytes[..len]).is_err(), "{len} bytes");
+            assert!(Body::decode(HandshakeType::CLIENT_HELLO, 0, &bytes[..len]).is_err(), "{len} bytes");
         }
         let no_suites = ClientHello { cipher_suites: vec![], ..hello.clone() }.encode();
-        assert_eq!(Body::decode(HandshakeType::CLIENT_HELLO, &no_suites), Err(DecodeError::BadLength));
+        assert_eq!(Body::decode(HandshakeType::CLIENT_HELLO, 0, &no_suites), Err(DecodeError::BadLength));
         let long_id = ClientHello { session_id: vec![0; 33], ..hello }.encode();
-        assert_eq!(Body::decode(HandshakeType::CLIENT_HELLO, &long_id), Err(DecodeError::BadLength));
+        assert_eq!(Body::decode(HandshakeType::CLIENT_HELLO, 0, &long_id), Err(DecodeError::BadLength));
 
         let hello = ServerHello {
             version: VERSION_1_2,
@@ -292,10 +410,14 @@ mod tests {
             session_id: vec![],
             cipher_suite: 0xc02b,
             compression_method: 0,
-            extensions: Extensions { renegotiation_info: Some(vec![]), ..Extensions::default() },
+            extensions: Extensions {
+                renegotiation_info: Some(vec![]),
+                codes: vec![0xff01],
+                ..Extensions::default()
+            },
         };
         let bytes = hello.encode();
-        assert_eq!(Body::decode(HandshakeType::SERVER_HELLO, &bytes), Ok(Body::ServerHello(hello)));
+        assert_eq!(Body::decode(HandshakeType::SERVER_HELLO, 0, &bytes), Ok(Body::ServerHello(hello)));
     }
 
     #[test]
@@ -314,7 +436,7 @@ mod tests {
         let decoded = decode_strictly(HandshakeType::SERVER_KEY_EXCHANGE, &bytes);
         assert_eq!(decoded, Body::ServerKeyExchange(expected));
         bytes[0] = 1;
-        let explicit_curve = Body::decode(HandshakeType::SERVER_KEY_EXCHANGE, &bytes);
+        let explicit_curve = Body::decode(HandshakeType::SERVER_KEY_EXCHANGE, 0, &bytes);
         assert_eq!(explicit_curve, Err(DecodeError::BadValue));
 
         let request = CertificateRequest { certificate_types: vec![64], signature_schemes: vec![0x0403] };
@@ -335,6 +457,67 @@ mod tests {
         let decoded = decode_strictly(HandshakeType::HELLO_VERIFY_REQUEST, b"\xfe\xff\x02ab");
         assert_eq!(decoded, Body::HelloVerifyRequest(b"ab"));
         assert_eq!(decode_strictly(HandshakeType::SERVER_HELLO_DONE, b""), Body::ServerHelloDone);
-        assert_eq!(Body::decode(HandshakeType(99), b"x"), Ok(Body::Other));
+        assert_eq!(Body::decode(HandshakeType(99), 0, b"x"), Ok(Body::Other));
+    }
+
+    #[test]
+    fn messages_of_1_3_come_back() {
+        let strictly = |msg_type: HandshakeType, bytes: &[u8]| {
+            for len in 0..bytes.len() {
+                assert!(Body::decode(msg_type, 2, &bytes[..len]).is_err(), "{msg_type:?} of {len} bytes");
+            }
+            let extended = [bytes, &[0]].concat();
+            assert!(Body::decode(msg_type, 2, &extended).is_err(), "{msg_type:?} with a trailing byte");
+        };
+        let bytes = encode_certificate_1_3(b"der");
+        strictly(HandshakeType::CERTIFICATE, &bytes);
+        assert_eq!(Body::decode(HandshakeType::CERTIFICATE, 2, &bytes), Ok(Body::Certificate(Some(b"der"))));
+        let chain = b"\0\0\0\x11\0\0\x01a\0\x05\0\x05\0\x01x\0\0\x01b\0\0";
+        let decoded = Body::decode(HandshakeType::CERTIFICATE, 2, chain);
+        assert_eq!(decoded, Ok(Body::Certificate(Some(b"a"))));
+        let none = Body::decode(HandshakeType::CERTIFICATE, 2, b"\0\0\0\0");
+        assert_eq!(none, Ok(Body::Certificate(None)));
+        let with_context = Body::decode(HandshakeType::CERTIFICATE, 2, b"\x01x\0\0\0");
+        assert_eq!(with_context, Err(DecodeError::BadValue));
+
+        let bytes = encode_certificate_request_1_3(vec![0x0403, 0x0804]);
+        strictly(HandshakeType::CERTIFICATE_REQUEST, &bytes);
+        let decoded = Body::decode(HandshakeType::CERTIFICATE_REQUEST, 2, &bytes).unwrap();
+        let Body::CertificateRequestOf13(extensions) = decoded else { panic!("{decoded:?}") };
+        assert_eq!(extensions.signature_schemes, Some(vec![0x0403, 0x0804]));
+
+        for request in [false, true] {
+            let bytes = encode_key_update(request);
+            strictly(HandshakeType::KEY_UPDATE, &bytes);
+            assert_eq!(Body::decode(HandshakeType::KEY_UPDATE, 3, &bytes), Ok(Body::KeyUpdate(request)));
+        }
+        assert_eq!(Body::decode(HandshakeType::KEY_UPDATE, 3, &[2]), Err(DecodeError::BadValue));
+        let ticket = b"\0\0\0\x01\0\0\0\x02\x01n\0\x02tt\0\0";
+        strictly(HandshakeType::NEW_SESSION_TICKET, ticket);
+        let decoded = Body::decode(HandshakeType::NEW_SESSION_TICKET, 3, ticket);
+        assert_eq!(decoded, Ok(Body::NewSessionTicket));
+        strictly(HandshakeType::ENCRYPTED_EXTENSIONS, b"\0\x04\0\x00\0\0");
+        assert_eq!(Body::decode(HandshakeType::SERVER_HELLO, 2, b""), Ok(Body::Other), "never encrypted");
+    }
+
+    /// The random of a HelloRetryRequest is a hash, and decides how its extensions are read.
+    #[test]
+    fn a_retry_request_is_known_by_its_random() {
+        let provider = tombolo_crypto::CryptoProvider::default();
+        let mut hash = (provider.hash)(tombolo_crypto::HashAlgorithm::Sha256).unwrap();
+        hash.update(b"HelloRetryRequest");
+        assert_eq!(hash.finish()[..], RETRY_RANDOM);
+        let retry = ServerHello {
+            version: VERSION_1_2,
+            random: RETRY_RANDOM,
+            session_id: vec![],
+            cipher_suite: 0x1301,
+            compression_method: 0,
+            extensions: Extensions { cookie: Some(vec![7]), codes: vec![44], ..Extensions::default() },
+        };
+        let bytes = retry.encode();
+        let decoded = Body::decode(HandshakeType::SERVER_HELLO, 0, &bytes);
+        assert_eq!(decoded, Ok(Body::ServerHello(retry.clone())));
+        assert!(retry.is_retry());
     }
 }

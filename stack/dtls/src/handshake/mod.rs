@@ -1,4 +1,6 @@
-//! The DTLS 1.2 handshake (RFC 6347 §4.2.4, figure 1), one struct per state.
+//! The handshakes, one struct per state.
+//!
+//! DTLS 1.2 (RFC 6347 §4.2.4, figure 1):
 //!
 //! ```text
 //! client                                             server
@@ -16,30 +18,61 @@
 //! AwaitServerFinished                          <-  [ChangeCipherSpec], Finished
 //! ```
 //!
+//! DTLS 1.3 (RFC 9147 §5, figure 6), in `client13` and `server13`; the numbers are epochs:
+//!
+//! ```text
+//! client                                             server
+//!          ClientHello                     0   ->              AwaitClientHello
+//! AwaitServerHello                [<- HelloRetryRequest, -> ClientHello]   AwaitSecondClientHello
+//!                                              <-  ServerHello           0
+//! AwaitEncryptedExtensions                         EncryptedExtensions   2
+//! AwaitCertificateRequest                          CertificateRequest    2
+//! AwaitCertificate                                 Certificate           2
+//! AwaitCertificateVerify                           CertificateVerify     2
+//! AwaitFinished                                    Finished              2
+//!          Certificate                     2   ->              AwaitCertificate
+//!          CertificateVerify               2                   AwaitCertificateVerify
+//!          Finished                        2                   AwaitFinished
+//!                                              <-  ACK                   3
+//! ```
+//!
 //! A transition consumes the state. An error ends the handshake.
 //!
 //! Deviation: RFC 6347 §4.1 has ChangeCipherSpec switch the epoch. Here a record's own epoch number does, since it
 //! says the same, is authenticated, and cannot be lost apart from the record.
 
 pub(crate) mod client;
+pub(crate) mod client13;
 pub(crate) mod message;
 pub(crate) mod server;
+pub(crate) mod server13;
 
 use rand_core::Rng as _;
+use subtle::ConstantTimeEq as _;
+use tombolo_crypto::{CryptoError, Digest, SignatureScheme};
 use tombolo_net::Rng;
 
 use crate::config::Config;
 use crate::error::{FailReason, PeerError};
+use crate::extension::UseSrtp;
 use crate::flight::Flight;
 use crate::fragment::{HandshakeType, Message};
-use crate::handshake::message::Body;
+use crate::handshake::message::{Body, DigitallySigned};
 use crate::identity::PeerIdentity;
 use crate::keys::{Secrets, Sender};
 use crate::record::RecordLayer;
+use crate::schedule::TrafficSecret;
+use crate::session::{Parameters, Session};
 use crate::srtp::SrtpProfileId;
-use crate::suite::{CipherSuite, SCHEMES, scheme_id};
+use crate::suite::{CipherSuite, schemes_of};
 use crate::transcript::Transcript;
+use crate::version::ProtocolVersion;
 use crate::x509::PublicKey;
+
+/// The epoch of the encrypted handshake in DTLS 1.3.
+pub(crate) const HANDSHAKE_EPOCH: u64 = 2;
+/// The first epoch of application data in DTLS 1.3.
+pub(crate) const APPLICATION_EPOCH: u64 = 3;
 
 /// What the states work on.
 pub(crate) struct Context<'a> {
@@ -49,15 +82,16 @@ pub(crate) struct Context<'a> {
     pub(crate) flight: &'a mut Flight,
     pub(crate) records: &'a mut RecordLayer,
     pub(crate) identity: &'a mut PeerIdentity,
+    /// The version, once it is agreed on.
+    pub(crate) version: &'a mut Option<ProtocolVersion>,
     /// Set when a new flight of ours goes out.
     pub(crate) launched: bool,
 }
 
 impl Context<'_> {
     /// Adds a message to our flight and to the transcript.
-    fn send(&mut self, epoch: u16, msg_type: HandshakeType, body: Vec<u8>) {
-        let message = self.flight.push(epoch, msg_type, body);
-        self.transcript.add(&message);
+    fn send(&mut self, epoch: u64, msg_type: HandshakeType, body: Vec<u8>) {
+        self.flight.push(epoch, msg_type, body, |message| self.transcript.add(message));
     }
 
     fn launch(&mut self, awaits_answer: bool) {
@@ -71,15 +105,43 @@ impl Context<'_> {
         bytes
     }
 
-    /// The schemes that we can verify.
-    fn signature_schemes(&self) -> Vec<u16> {
-        let verifies = self.config.provider.verifies;
-        SCHEMES.iter().filter(|(_, scheme)| verifies.contains(scheme)).map(|(id, _)| *id).collect()
+    /// The hash of the messages so far.
+    fn transcript_hash(&self, suite: CipherSuite) -> Result<Digest, CryptoError> {
+        self.transcript.hash(&self.config.provider, suite.hash())
     }
 
-    /// The code point of the scheme that our own key signs with.
-    fn own_scheme(&self) -> Result<u16, PeerError> {
-        scheme_id(self.config.certificate.signer().scheme()).ok_or(PeerError::SignatureScheme)
+    /// The schemes of these versions that we can verify.
+    fn signature_schemes(&self, versions: &[ProtocolVersion]) -> Vec<u16> {
+        let verifies = self.config.provider.verifies;
+        schemes_of(versions).filter(|(_, scheme, _)| verifies.contains(scheme)).map(|(id, ..)| id).collect()
+    }
+
+    /// Whether a certificate of a kind that fits a suite of 1.2 can be verified.
+    fn can_verify_for(&self, suite: CipherSuite) -> bool {
+        let verifies = self.config.provider.verifies;
+        schemes_of(&[ProtocolVersion::Dtls12])
+            .any(|(_, scheme, kind)| suite.fits(kind) && verifies.contains(&scheme))
+    }
+
+    /// The scheme that our key signs with in this version, of those that the peer verifies.
+    fn own_scheme(
+        &self,
+        version: ProtocolVersion,
+        offered: &[u16],
+    ) -> Result<(u16, SignatureScheme), PeerError> {
+        let signs = self.config.certificate.signer().schemes();
+        schemes_of(&[version])
+            .find(|(id, scheme, _)| signs.contains(scheme) && offered.contains(id))
+            .map(|(id, scheme, _)| (id, scheme))
+            .ok_or(PeerError::SignatureScheme)
+    }
+
+    /// Signs, and encodes the signature with its scheme.
+    fn sign(&self, (id, scheme): (u16, SignatureScheme), text: &[u8]) -> Result<Vec<u8>, CryptoError> {
+        let signature = self.config.certificate.signer().sign(scheme, text)?;
+        let mut out = Vec::with_capacity(signature.len() + 4);
+        DigitallySigned { scheme: id, signature: &signature }.encode(&mut out);
+        Ok(out)
     }
 
     /// Reads the peer's certificate and holds it against the fingerprints, if they are here.
@@ -88,23 +150,24 @@ impl Context<'_> {
         self.identity.show(leaf);
         self.identity.check(&self.config.provider)?;
         let key = PublicKey::of_certificate(leaf).map_err(|_| PeerError::BadCertificate)?;
-        match key.scheme {
-            Some(scheme) if self.config.provider.verifies.contains(&scheme) => Ok(key),
-            _ => Err(PeerError::UnsupportedCertificate.into()),
-        }
+        let verifies = self.config.provider.verifies;
+        let usable = |kind| {
+            schemes_of(&self.versions()).any(|(_, scheme, of)| of == kind && verifies.contains(&scheme))
+        };
+        if key.kind.is_some_and(usable) { Ok(key) } else { Err(PeerError::UnsupportedCertificate.into()) }
+    }
+
+    /// The version that was agreed on, or those that may be.
+    fn versions(&self) -> Vec<ProtocolVersion> {
+        self.version.map_or_else(|| self.config.versions(), |version| vec![version])
     }
 
     /// Verifies a handshake signature.
-    fn verify(
-        &self,
-        key: &PublicKey,
-        signed: message::DigitallySigned<'_>,
-        text: &[u8],
-    ) -> Result<(), PeerError> {
-        let scheme = key.scheme.ok_or(PeerError::UnsupportedCertificate)?;
-        if scheme_id(scheme) != Some(signed.scheme) {
-            return Err(PeerError::IllegalParameter);
-        }
+    fn verify(&self, key: &PublicKey, signed: DigitallySigned<'_>, text: &[u8]) -> Result<(), PeerError> {
+        let (_, scheme, _) = schemes_of(&self.versions())
+            .find(|(id, _, kind)| *id == signed.scheme && key.kind == Some(*kind))
+            .filter(|(_, scheme, _)| self.config.provider.verifies.contains(scheme))
+            .ok_or(PeerError::IllegalParameter)?;
         (self.config.provider.verify)(scheme, &key.bytes, text, signed.signature)
             .map_err(|_| PeerError::BadSignature)
     }
@@ -116,29 +179,28 @@ impl Context<'_> {
         premaster: &[u8],
         us: Sender,
     ) -> Result<Secrets, FailReason> {
+        let suite = negotiated.parameters.cipher_suite;
+        let session_hash = self.transcript_hash(suite)?;
+        let Negotiated { client_random, server_random, .. } = *negotiated;
         let provider = &self.config.provider;
-        let session_hash = self.transcript.hash(provider, negotiated.suite.hash())?;
-        let Negotiated { suite, client_random, server_random, .. } = *negotiated;
         let secrets =
             Secrets::derive(provider, suite, premaster, &session_hash, client_random, server_random)?;
         let (client, server) = secrets.ciphers()?;
-        match us {
-            Sender::Client => self.records.install(server, client),
-            Sender::Server => self.records.install(client, server),
-        }
+        let (read, write) = if us == Sender::Client { (server, client) } else { (client, server) };
+        self.records.install_read(1, read);
+        self.records.install_write(1, write);
         Ok(secrets)
     }
 
-    /// Adds our ChangeCipherSpec and Finished.
+    /// Adds our ChangeCipherSpec and Finished of 1.2.
     fn send_finished(&mut self, secrets: &Secrets, suite: CipherSuite, us: Sender) -> Result<(), FailReason> {
-        let hash = self.transcript.hash(&self.config.provider, suite.hash())?;
-        let verify_data = secrets.verify_data(us, &hash)?;
+        let verify_data = secrets.verify_data(us, &self.transcript_hash(suite)?)?;
         self.flight.push_change_cipher_spec();
         self.send(1, HandshakeType::FINISHED, verify_data.to_vec());
         Ok(())
     }
 
-    /// Checks the peer's Finished against the transcript before it.
+    /// Checks the peer's Finished of 1.2 against the transcript before it.
     fn check_finished(
         &self,
         secrets: &Secrets,
@@ -146,26 +208,100 @@ impl Context<'_> {
         peer: Sender,
         shown: &[u8],
     ) -> Result<(), FailReason> {
-        let hash = self.transcript.hash(&self.config.provider, suite.hash())?;
-        let expected = secrets.verify_data(peer, &hash)?;
-        let equal = subtle::ConstantTimeEq::ct_eq(&expected[..], shown);
-        if bool::from(equal) { Ok(()) } else { Err(PeerError::BadFinished.into()) }
+        let expected = secrets.verify_data(peer, &self.transcript_hash(suite)?)?;
+        Ok(same_verify_data(&expected, shown)?)
+    }
+
+    /// Adds our Certificate, if the peer wants it, CertificateVerify and Finished of 1.3.
+    fn send_authentication_1_3(
+        &mut self,
+        us: Sender,
+        suite: CipherSuite,
+        scheme: Option<(u16, SignatureScheme)>,
+        secret: &TrafficSecret,
+    ) -> Result<(), FailReason> {
+        if let Some(scheme) = scheme {
+            let certificate = message::encode_certificate_1_3(self.config.certificate.der());
+            self.send(HANDSHAKE_EPOCH, HandshakeType::CERTIFICATE, certificate);
+            let text = signed_text_1_3(us, &self.transcript_hash(suite)?);
+            let verify = self.sign(scheme, &text)?;
+            self.send(HANDSHAKE_EPOCH, HandshakeType::CERTIFICATE_VERIFY, verify);
+        }
+        let verify_data = secret.verify_data(&self.transcript_hash(suite)?)?;
+        self.send(HANDSHAKE_EPOCH, HandshakeType::FINISHED, verify_data.to_vec());
+        Ok(())
+    }
+
+    /// Checks the peer's CertificateVerify of 1.3 against the transcript before it.
+    fn check_signature_1_3(
+        &self,
+        peer: Sender,
+        suite: CipherSuite,
+        key: &PublicKey,
+        signed: DigitallySigned<'_>,
+    ) -> Result<(), FailReason> {
+        let text = signed_text_1_3(peer, &self.transcript_hash(suite)?);
+        Ok(self.verify(key, signed, &text)?)
+    }
+
+    /// Checks the peer's Finished of 1.3 against the transcript before it.
+    fn check_finished_1_3(
+        &self,
+        suite: CipherSuite,
+        secret: &TrafficSecret,
+        shown: &[u8],
+    ) -> Result<(), FailReason> {
+        let expected = secret.verify_data(&self.transcript_hash(suite)?)?;
+        Ok(same_verify_data(&expected, shown)?)
     }
 }
 
-/// What the hellos agreed on.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Negotiated {
-    pub(crate) suite: CipherSuite,
-    pub(crate) srtp: Option<SrtpProfileId>,
-    pub(crate) client_random: [u8; 32],
-    pub(crate) server_random: [u8; 32],
+fn same_verify_data(expected: &[u8], shown: &[u8]) -> Result<(), PeerError> {
+    if bool::from(expected.ct_eq(shown)) { Ok(()) } else { Err(PeerError::BadFinished) }
 }
 
-/// The end of a handshake: both Finished messages are verified.
-pub(crate) struct Complete {
-    pub(crate) secrets: Secrets,
-    pub(crate) srtp: Option<SrtpProfileId>,
+/// What a CertificateVerify of 1.3 signs (RFC 8446 §4.4.3).
+fn signed_text_1_3(sender: Sender, transcript_hash: &[u8]) -> Vec<u8> {
+    let context: &[u8] = match sender {
+        Sender::Client => b"TLS 1.3, client CertificateVerify",
+        Sender::Server => b"TLS 1.3, server CertificateVerify",
+    };
+    [&[b' '; 64], context, &[0], transcript_hash].concat()
+}
+
+/// RFC 5764 §4.1.1: the answer names one of the profiles that were offered, and the MKI that was: none.
+fn answered_profile(
+    offer: Option<&UseSrtp>,
+    answer: Option<&UseSrtp>,
+) -> Result<Option<SrtpProfileId>, PeerError> {
+    let Some(answer) = answer else { return Ok(None) };
+    let offer = offer.ok_or(PeerError::UnsolicitedExtension)?;
+    match answer.profiles[..] {
+        [profile] if offer.profiles.contains(&profile) && answer.mki.is_empty() => {
+            Ok(Some(SrtpProfileId(profile)))
+        }
+        _ => Err(PeerError::IllegalParameter),
+    }
+}
+
+/// RFC 7301 §3.1: the answer names one of the protocols that were offered.
+fn answered_protocol(
+    offer: Option<&Vec<Vec<u8>>>,
+    answer: Option<&Vec<Vec<u8>>>,
+) -> Result<Option<Vec<u8>>, PeerError> {
+    let Some(answer) = answer else { return Ok(None) };
+    let offer = offer.ok_or(PeerError::UnsolicitedExtension)?;
+    match &answer[..] {
+        [protocol] if offer.contains(protocol) => Ok(Some(protocol.clone())),
+        _ => Err(PeerError::IllegalParameter),
+    }
+}
+
+/// What the hellos of 1.2 agreed on.
+pub(crate) struct Negotiated {
+    pub(crate) parameters: Parameters,
+    pub(crate) client_random: [u8; 32],
+    pub(crate) server_random: [u8; 32],
 }
 
 /// The state of a handshake.
@@ -176,12 +312,22 @@ pub(crate) enum Handshake {
     CertificateRequest(client::AwaitCertificateRequest),
     ServerHelloDone(client::AwaitServerHelloDone),
     ServerFinished(client::AwaitServerFinished),
+    EncryptedExtensions13(client13::AwaitEncryptedExtensions),
+    CertificateRequest13(client13::AwaitCertificateRequest),
+    ServerCertificate13(client13::AwaitCertificate),
+    ServerCertificateVerify13(client13::AwaitCertificateVerify),
+    ServerFinished13(client13::AwaitFinished),
     ClientHello(server::AwaitClientHello),
     ClientCertificate(server::AwaitClientCertificate),
     ClientKeyExchange(server::AwaitClientKeyExchange),
     CertificateVerify(server::AwaitCertificateVerify),
     ClientFinished(server::AwaitClientFinished),
-    Complete(Complete),
+    SecondClientHello13(server13::AwaitSecondClientHello),
+    ClientCertificate13(server13::AwaitCertificate),
+    ClientCertificateVerify13(server13::AwaitCertificateVerify),
+    ClientFinished13(server13::AwaitFinished),
+    /// Both Finished messages are verified.
+    Complete(Session),
 }
 
 impl Handshake {
@@ -218,6 +364,43 @@ impl Handshake {
                 state.handle(signed, message, context)
             }
             (Self::ClientFinished(state), Body::Finished(data)) => state.handle(data, message, context),
+            (state, body) => state.handle_1_3(body, message, context),
+        }
+    }
+
+    fn handle_1_3(
+        self,
+        body: Body<'_>,
+        message: &Message,
+        context: &mut Context<'_>,
+    ) -> Result<Self, FailReason> {
+        match (self, body) {
+            (Self::EncryptedExtensions13(state), Body::EncryptedExtensions(extensions)) => {
+                state.handle(&extensions, message, context)
+            }
+            (Self::CertificateRequest13(state), Body::CertificateRequestOf13(extensions)) => {
+                state.handle(&extensions, message, context)
+            }
+            (Self::CertificateRequest13(state), Body::Certificate(leaf)) => {
+                state.not_asked().handle(leaf, message, context)
+            }
+            (Self::ServerCertificate13(state), Body::Certificate(leaf)) => {
+                state.handle(leaf, message, context)
+            }
+            (Self::ServerCertificateVerify13(state), Body::CertificateVerify(signed)) => {
+                state.handle(signed, message, context)
+            }
+            (Self::ServerFinished13(state), Body::Finished(data)) => state.handle(data, message, context),
+            (Self::SecondClientHello13(state), Body::ClientHello(hello)) => {
+                state.handle(&hello, message, context)
+            }
+            (Self::ClientCertificate13(state), Body::Certificate(leaf)) => {
+                state.handle(leaf, message, context)
+            }
+            (Self::ClientCertificateVerify13(state), Body::CertificateVerify(signed)) => {
+                state.handle(signed, message, context)
+            }
+            (Self::ClientFinished13(state), Body::Finished(data)) => state.handle(data, context),
             _ => Err(PeerError::UnexpectedMessage.into()),
         }
     }

@@ -1,18 +1,20 @@
-//! The server's states.
+//! The server's states, up to the version and through DTLS 1.2.
 
-use tombolo_crypto::{KeyExchange, KeyExchangeGroup, SignatureScheme};
+use tombolo_crypto::{KeyExchange, SignatureScheme};
 
 use crate::error::{FailReason, PeerError};
 use crate::extension::{Extensions, UseSrtp};
 use crate::fragment::{HandshakeType, Message};
+use crate::handshake::client::DOWNGRADE_TO_1_2;
 use crate::handshake::message::{
     CertificateRequest, ClientHello, DigitallySigned, ServerHello, ServerKeyExchange, encode_certificate,
 };
-use crate::handshake::{Complete, Context, Handshake, Negotiated};
+use crate::handshake::{Context, Handshake, Negotiated, server13};
 use crate::keys::{Secrets, Sender};
-use crate::record::VERSION_1_2;
+use crate::session::{Parameters, Session, SessionSecrets};
 use crate::srtp::SrtpProfileId;
-use crate::suite::{CipherSuite, GROUPS, RENEGOTIATION_SCSV};
+use crate::suite::RENEGOTIATION_SCSV;
+use crate::version::{ProtocolVersion, VERSION_1_2};
 use crate::x509::PublicKey;
 
 /// `ClientCertificateType` values.
@@ -22,11 +24,11 @@ const ECDSA_SIGN: u8 = 64;
 /// Nothing has come yet.
 pub(crate) struct AwaitClientHello;
 
-/// What the server chooses from a hello.
+/// What the server chooses from a hello of 1.2.
 struct Choice {
-    suite: CipherSuite,
-    group: (u16, KeyExchangeGroup),
-    srtp: Option<SrtpProfileId>,
+    parameters: Parameters,
+    group: u16,
+    scheme: (u16, SignatureScheme),
 }
 
 impl AwaitClientHello {
@@ -36,46 +38,60 @@ impl AwaitClientHello {
         message: &Message,
         context: &mut Context<'_>,
     ) -> Result<Handshake, FailReason> {
-        let choice = choose(hello, context)?;
-        context.transcript.add(&message.whole());
-        let exchange = (context.config.provider.key_exchange)(choice.group.1, context.rng)?;
-        let negotiated = Negotiated {
-            suite: choice.suite,
-            srtp: choice.srtp,
-            client_random: hello.random,
-            server_random: context.random(),
-        };
-        context.flight.prepare();
-        let server_hello = server_hello(hello, &negotiated);
-        context.send(0, HandshakeType::SERVER_HELLO, server_hello.encode());
-        let certificate = encode_certificate(context.config.certificate.der());
-        context.send(0, HandshakeType::CERTIFICATE, certificate);
-        let key_exchange = sign_params(&negotiated, choice.group.0, exchange.public_share(), context)?;
-        context.send(0, HandshakeType::SERVER_KEY_EXCHANGE, key_exchange);
-        let request = CertificateRequest {
-            certificate_types: certificate_types(context),
-            signature_schemes: context.signature_schemes(),
-        };
-        context.send(0, HandshakeType::CERTIFICATE_REQUEST, request.encode());
-        context.send(0, HandshakeType::SERVER_HELLO_DONE, Vec::new());
-        context.launch(true);
-        Ok(Handshake::ClientCertificate(AwaitClientCertificate { negotiated, exchange }))
+        match choose_version(hello, context)? {
+            ProtocolVersion::Dtls13 => server13::handle_first(hello, message, context),
+            ProtocolVersion::Dtls12 => answer(hello, message, context),
+        }
     }
 }
 
-/// Chooses by our own order of preference. Extensions and code points that are not known are passed over, so a hello
-/// that offers DTLS 1.3 and post-quantum shares beside 1.2 is answered with 1.2.
+/// The highest version in common. RFC 8446 §4.2.1: supported_versions, where it is, says what the legacy version cannot.
+fn choose_version(hello: &ClientHello, context: &Context<'_>) -> Result<ProtocolVersion, PeerError> {
+    let offers = |version: &ProtocolVersion| match &hello.extensions.versions {
+        Some(versions) => versions.contains(&version.wire()),
+        // Versions count down from 0xfeff.
+        None => {
+            *version == ProtocolVersion::Dtls12 && hello.version >> 8 == 0xfe && hello.version <= VERSION_1_2
+        }
+    };
+    context.config.versions().into_iter().rev().find(offers).ok_or(PeerError::Version)
+}
+
+/// Answers a hello with DTLS 1.2.
+fn answer(
+    hello: &ClientHello,
+    message: &Message,
+    context: &mut Context<'_>,
+) -> Result<Handshake, FailReason> {
+    let Choice { parameters, group, scheme } = choose(hello, context)?;
+    *context.version = Some(ProtocolVersion::Dtls12);
+    context.transcript.add(&message.whole());
+    let exchange = (context.config.provider.key_exchange)(parameters.group, context.rng)?;
+    let mut server_random = context.random();
+    if context.config.versions().contains(&ProtocolVersion::Dtls13) {
+        server_random[24..].copy_from_slice(DOWNGRADE_TO_1_2);
+    }
+    let negotiated = Negotiated { parameters, client_random: hello.random, server_random };
+    context.flight.prepare();
+    let server_hello = server_hello(hello, &negotiated);
+    context.send(0, HandshakeType::SERVER_HELLO, server_hello.encode());
+    let certificate = encode_certificate(context.config.certificate.der());
+    context.send(0, HandshakeType::CERTIFICATE, certificate);
+    let key_exchange = sign_params(&negotiated, group, exchange.public_share(), scheme, context)?;
+    context.send(0, HandshakeType::SERVER_KEY_EXCHANGE, key_exchange);
+    let request = CertificateRequest {
+        certificate_types: certificate_types(context),
+        signature_schemes: context.signature_schemes(&[ProtocolVersion::Dtls12]),
+    };
+    context.send(0, HandshakeType::CERTIFICATE_REQUEST, request.encode());
+    context.send(0, HandshakeType::SERVER_HELLO_DONE, Vec::new());
+    context.launch(true);
+    Ok(Handshake::ClientCertificate(AwaitClientCertificate { negotiated, exchange }))
+}
+
+/// Chooses by our own order of preference. Extensions and code points that are not known are passed over.
 fn choose(hello: &ClientHello, context: &Context<'_>) -> Result<Choice, PeerError> {
     let extensions = &hello.extensions;
-    // RFC 8446 §4.2.1: supported_versions, where it is, says what the legacy version cannot.
-    let speaks_1_2 = match &extensions.supported_versions {
-        Some(versions) => versions.contains(&VERSION_1_2),
-        // Versions count down from 0xfeff.
-        None => hello.version >> 8 == 0xfe && hello.version <= VERSION_1_2,
-    };
-    if !speaks_1_2 {
-        return Err(PeerError::Version);
-    }
     if !hello.compression_methods.contains(&0) {
         return Err(PeerError::IllegalParameter);
     }
@@ -85,40 +101,69 @@ fn choose(hello: &ClientHello, context: &Context<'_>) -> Result<Choice, PeerErro
     if !extensions.extended_master_secret {
         return Err(PeerError::NoExtendedMasterSecret);
     }
-    let scheme = context.config.certificate.signer().scheme();
-    let suite = CipherSuite::ALL
-        .into_iter()
-        .find(|suite| suite.fits(scheme) && hello.cipher_suites.contains(&suite.id()))
+    let config = context.config;
+    let kind = config.certificate.kind().ok_or(PeerError::SignatureScheme)?;
+    let cipher_suite = config
+        .suites(ProtocolVersion::Dtls12)
+        .find(|suite| suite.fits(kind) && hello.cipher_suites.contains(&suite.id()))
         .ok_or(PeerError::CipherSuite)?;
-    let group = match &extensions.groups {
-        Some(offered) => GROUPS.into_iter().find(|(id, _)| offered.contains(id)).ok_or(PeerError::Group)?,
-        // RFC 8422 §4: without the extension the server is free; P-256 is what everyone has.
-        None => (23, KeyExchangeGroup::Secp256r1),
-    };
+    // RFC 8422 §4: without the extension the server is free; P-256 is what everyone has.
+    let offered = extensions.groups.as_deref().unwrap_or(&[23]);
+    let (group, kind) = config
+        .groups()
+        .find(|(id, group)| group.is_symmetric() && offered.contains(id))
+        .ok_or(PeerError::Group)?;
     let schemes = extensions.signature_schemes.as_ref().ok_or(PeerError::SignatureScheme)?;
-    if !schemes.contains(&context.own_scheme()?) {
-        return Err(PeerError::SignatureScheme);
+    let scheme = context.own_scheme(ProtocolVersion::Dtls12, schemes)?;
+    let parameters = Parameters {
+        version: ProtocolVersion::Dtls12,
+        cipher_suite,
+        group: kind,
+        srtp_profile: choose_profile(extensions, context),
+        alpn: choose_protocol(extensions, context)?,
+        server_name: extensions.server_name.clone(),
+    };
+    Ok(Choice { parameters, group, scheme })
+}
+
+/// The best SRTP profile in common.
+pub(crate) fn choose_profile(offer: &Extensions, context: &Context<'_>) -> Option<SrtpProfileId> {
+    let offer = offer.use_srtp.as_ref()?;
+    let ours = &context.config.srtp_profiles;
+    ours.iter().copied().find(|profile| offer.profiles.contains(&profile.0))
+}
+
+/// The best application protocol in common. Having none is an error where both sides name some (RFC 7301 §3.2).
+pub(crate) fn choose_protocol(
+    offer: &Extensions,
+    context: &Context<'_>,
+) -> Result<Option<Vec<u8>>, PeerError> {
+    let ours = &context.config.alpn;
+    match &offer.alpn {
+        Some(offered) if !ours.is_empty() => {
+            let chosen = ours.iter().find(|protocol| offered.contains(protocol));
+            chosen.cloned().map(Some).ok_or(PeerError::NoApplicationProtocol)
+        }
+        _ => Ok(None),
     }
-    let srtp = extensions.use_srtp.as_ref().and_then(|offer| {
-        let ours = &context.config.srtp_profiles;
-        ours.iter().copied().find(|profile| offer.profiles.contains(&profile.0))
-    });
-    Ok(Choice { suite, group, srtp })
 }
 
 fn server_hello(hello: &ClientHello, negotiated: &Negotiated) -> ServerHello {
     let signals_renegotiation =
         hello.extensions.renegotiation_info.is_some() || hello.cipher_suites.contains(&RENEGOTIATION_SCSV);
+    let parameters = &negotiated.parameters;
     ServerHello {
         version: VERSION_1_2,
-        // 1.2 is the highest version spoken here, so the random ends without the downgrade marks of RFC 8446 §4.1.3.
         random: negotiated.server_random,
         session_id: Vec::new(),
-        cipher_suite: negotiated.suite.id(),
+        cipher_suite: parameters.cipher_suite.id(),
         compression_method: 0,
         extensions: Extensions {
             point_formats: hello.extensions.point_formats,
-            use_srtp: negotiated.srtp.map(|profile| UseSrtp { profiles: vec![profile.0], mki: Vec::new() }),
+            use_srtp: parameters
+                .srtp_profile
+                .map(|profile| UseSrtp { profiles: vec![profile.0], mki: Vec::new() }),
+            alpn: parameters.alpn.clone().map(|protocol| vec![protocol]),
             extended_master_secret: true,
             renegotiation_info: signals_renegotiation.then(Vec::new),
             ..Extensions::default()
@@ -131,14 +176,13 @@ fn sign_params(
     negotiated: &Negotiated,
     group: u16,
     share: &[u8],
+    scheme: (u16, SignatureScheme),
     context: &Context<'_>,
 ) -> Result<Vec<u8>, FailReason> {
     let params = ServerKeyExchange::encode_params(group, share);
     let signed = [&negotiated.client_random[..], &negotiated.server_random, &params].concat();
-    let signer = context.config.certificate.signer();
-    let signature = signer.sign(&signed)?;
     let mut out = params;
-    DigitallySigned { scheme: context.own_scheme()?, signature: &signature }.encode(&mut out);
+    out.extend_from_slice(&context.sign(scheme, &signed)?);
     Ok(out)
 }
 
@@ -224,11 +268,13 @@ impl AwaitClientFinished {
         context: &mut Context<'_>,
     ) -> Result<Handshake, FailReason> {
         let Self { negotiated, secrets } = self;
-        context.check_finished(&secrets, negotiated.suite, Sender::Client, verify_data)?;
+        let parameters = negotiated.parameters;
+        let suite = parameters.cipher_suite;
+        context.check_finished(&secrets, suite, Sender::Client, verify_data)?;
         context.transcript.add(&message.whole());
         context.flight.prepare();
-        context.send_finished(&secrets, negotiated.suite, Sender::Server)?;
+        context.send_finished(&secrets, suite, Sender::Server)?;
         context.launch(false);
-        Ok(Handshake::Complete(Complete { secrets, srtp: negotiated.srtp }))
+        Ok(Handshake::Complete(Session { parameters, secrets: SessionSecrets::Of12(Box::new(secrets)) }))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tombolo_dtls::Role;
+use tombolo_dtls::{ProtocolVersion, Role};
 
 use crate::peer::{Peer, config, path};
 use crate::wire::{Record, fragment};
@@ -41,7 +41,7 @@ fn client_hello(versions: &[u8]) -> Vec<u8> {
 }
 
 fn server() -> Peer {
-    Peer::new(config(1).build().expect("defaults"), Role::Server, 1)
+    Peer::new(config(ProtocolVersion::Dtls12, 1).build().expect("defaults"), Role::Server, 1)
 }
 
 fn answer(server: &mut Peer, datagrams: &[Vec<u8>]) -> Vec<Record> {
@@ -111,7 +111,7 @@ fn a_hello_without_1_2_is_refused() {
 /// A seeded server answers the same hello with the same bytes, and another seed with others.
 #[test]
 fn the_answer_follows_the_seed() {
-    let config = Arc::new(config(1).build().unwrap());
+    let config = Arc::new(config(ProtocolVersion::Dtls12, 1).build().unwrap());
     let hello = client_hello(&[0xfe, 0xfc, 0xfe, 0xfd]);
     let datagram = fragment(1, 0, &hello, 0, hello.len()).encode();
     let run = |seed| {

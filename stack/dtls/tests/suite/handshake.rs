@@ -1,24 +1,23 @@
 //! Handshakes on a clean network: backends, groups, profiles, the end.
 
-use crate::peer::{certificate, config, connect, pair, pair_of, talk};
+use crate::peer::{certificate, config, connect, for_both_versions, pair, pair_of, talk};
 use tombolo_crypto::CryptoProvider;
-use tombolo_dtls::{Config, Event, SrtpProfileId, UseError};
+use tombolo_dtls::{Config, Event, ProtocolVersion, SrtpProfileId, UseError};
 
-#[test]
-fn client_and_server_connect_and_talk() {
-    let mut pair = pair(1);
+fn client_and_server_connect_and_talk(version: ProtocolVersion) {
+    let mut pair = pair(version, 1);
     connect(&mut pair);
-    assert_eq!(pair.a.srtp().unwrap().profile, SrtpProfileId::AEAD_AES_128_GCM);
+    assert_eq!(pair.a.srtp().expect("keys").profile, SrtpProfileId::AEAD_AES_128_GCM);
     talk(&mut pair);
     assert_eq!(pair.a.connection.poll_timeout(), None);
     assert_eq!(pair.b.connection.poll_timeout(), None);
 }
 
-#[test]
-fn either_backend_understands_either() {
+fn either_backend_understands_either(version: ProtocolVersion) {
     let providers = [tombolo_crypto::ring::provider(), tombolo_crypto::rust_crypto::provider()];
     let config = |provider: &CryptoProvider, seed| {
-        Config::builder(certificate(provider, seed)).provider(*provider).build().unwrap()
+        let builder = Config::builder(certificate(provider, seed)).provider(*provider);
+        builder.versions(version, version).build().expect("settings")
     };
     for client in &providers {
         for server in &providers {
@@ -29,10 +28,9 @@ fn either_backend_understands_either() {
     }
 }
 
-#[test]
-fn the_same_seeds_give_the_same_bytes() {
+fn the_same_seeds_give_the_same_bytes(version: ProtocolVersion) {
     let run = |seed| {
-        let mut pair = pair(seed);
+        let mut pair = pair(version, seed);
         connect(&mut pair);
         talk(&mut pair);
         pair.records().iter().map(|record| record.data.clone()).collect::<Vec<_>>()
@@ -41,8 +39,7 @@ fn the_same_seeds_give_the_same_bytes() {
     assert_ne!(run(7), run(8));
 }
 
-#[test]
-fn the_servers_preference_chooses_the_srtp_profile() {
+fn the_servers_preference_chooses_the_srtp_profile(version: ProtocolVersion) {
     let cm = SrtpProfileId::AES128_CM_HMAC_SHA1_80;
     let gcm = SrtpProfileId::AEAD_AES_128_GCM;
     let (gcm_256, cm_32) = (SrtpProfileId::AEAD_AES_256_GCM, SrtpProfileId::AES128_CM_HMAC_SHA1_32);
@@ -59,8 +56,8 @@ fn the_servers_preference_chooses_the_srtp_profile() {
         (&[], &[gcm], None),
     ];
     for (client, server, expected) in cases {
-        let client = config(1).srtp_profiles(client.to_vec()).build().unwrap();
-        let server = config(2).srtp_profiles(server.to_vec()).build().unwrap();
+        let client = config(version, 1).srtp_profiles(client.to_vec()).build().expect("settings");
+        let server = config(version, 2).srtp_profiles(server.to_vec()).build().expect("settings");
         let mut pair = pair_of(client, server, 3);
         connect(&mut pair);
         assert_eq!(pair.a.srtp().map(|keys| keys.profile), expected);
@@ -72,8 +69,7 @@ fn the_servers_preference_chooses_the_srtp_profile() {
 
 /// By default the AEADs come before the others, on both sides: who offers any, all or all but one of the profiles gets
 /// the first of these.
-#[test]
-fn the_default_profiles_prefer_the_aeads() {
+fn the_default_profiles_prefer_the_aeads(version: ProtocolVersion) {
     let order = [
         SrtpProfileId::AEAD_AES_128_GCM,
         SrtpProfileId::AEAD_AES_256_GCM,
@@ -82,8 +78,8 @@ fn the_default_profiles_prefer_the_aeads() {
     ];
     for offered in (0..order.len()).flat_map(|from| [order[from..].to_vec(), vec![order[from]]]) {
         for client_decides in [true, false] {
-            let narrow = config(1).srtp_profiles(offered.clone()).build().unwrap();
-            let default = config(2).build().unwrap();
+            let narrow = config(version, 1).srtp_profiles(offered.clone()).build().expect("settings");
+            let default = config(version, 2).build().expect("settings");
             let mut pair =
                 if client_decides { pair_of(narrow, default, 3) } else { pair_of(default, narrow, 3) };
             connect(&mut pair);
@@ -94,9 +90,8 @@ fn the_default_profiles_prefer_the_aeads() {
     }
 }
 
-#[test]
-fn close_ends_both_sides_once() {
-    let mut pair = pair(1);
+fn close_ends_both_sides_once(version: ProtocolVersion) {
+    let mut pair = pair(version, 1);
     connect(&mut pair);
     let now = pair.now();
     pair.b.connection.close(now);
@@ -111,9 +106,8 @@ fn close_ends_both_sides_once() {
     }
 }
 
-#[test]
-fn writes_are_refused_when_they_cannot_be_sent() {
-    let mut pair = pair(1);
+fn writes_are_refused_when_they_cannot_be_sent(version: ProtocolVersion) {
+    let mut pair = pair(version, 1);
     let now = pair.now();
     assert_eq!(pair.a.connection.write(now, b"x"), Err(UseError::NotConnected));
     connect(&mut pair);
@@ -131,3 +125,13 @@ fn writes_are_refused_when_they_cannot_be_sent() {
     assert!(pair.run_until(|_, b| b.received().len() == accepted));
     assert!(pair.records().iter().all(|record| record.data.len() <= 1200));
 }
+
+for_both_versions!(
+    client_and_server_connect_and_talk,
+    either_backend_understands_either,
+    the_same_seeds_give_the_same_bytes,
+    the_servers_preference_chooses_the_srtp_profile,
+    the_default_profiles_prefer_the_aeads,
+    close_ends_both_sides_once,
+    writes_are_refused_when_they_cannot_be_sent,
+);

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use tombolo_crypto::HashAlgorithm;
-use tombolo_dtls::{AlertDescription, Config, Event, FailReason, Fingerprint, PeerError, UseError};
+use tombolo_dtls::{
+    AlertDescription, Config, Event, FailReason, Fingerprint, PeerError, ProtocolVersion, UseError,
+};
 use tombolo_netsim::{Link, Pair, Side};
 
-use crate::peer::{Peer, config, connect, strangers, talk};
+use crate::peer::{Peer, config, connect, for_both_versions, strangers, talk};
 use crate::wire::Record;
 
 fn fingerprint(config: &Config, algorithm: HashAlgorithm) -> Fingerprint {
@@ -40,9 +42,9 @@ impl Case {
 
 /// DTLS-02: another certificate, both roles, early and late fingerprints, every datagram lost or all doubled. Nothing
 /// is exported, sent or delivered by the side that was deceived.
-#[test]
-fn another_certificate_never_connects() {
-    let [client, server, stranger] = [1, 2, 3].map(|seed| config(seed).mtu(600).build().unwrap());
+fn another_certificate_never_connects(version: ProtocolVersion) {
+    let [client, server, stranger] =
+        [1, 2, 3].map(|seed| config(version, seed).mtu(600).build().expect("settings"));
     let mut links = vec![Link::default().duplicate(1.0)];
     links.extend((0..7).map(|index| Link::default().drop_indices([index])));
     for case in Case::all() {
@@ -93,16 +95,15 @@ fn check(pair: &mut Pair<Peer, Peer>, case: &Case) {
 }
 
 /// DTLS-12: what comes before the fingerprints do is held back, and delivered once they fit.
-#[test]
-fn data_before_the_fingerprints_waits_for_them() {
-    let [client, server] = [1, 2].map(|seed| config(seed).build().unwrap());
+fn data_before_the_fingerprints_waits_for_them(version: ProtocolVersion) {
+    let [client, server] = [1, 2].map(|seed| config(version, seed).build().expect("settings"));
     let mut pair = strangers(client.clone(), server.clone(), 1);
     let now = pair.now();
     pair.b.connection.set_remote_fingerprints(now, vec![fingerprint(&client, HashAlgorithm::Sha256)]);
     assert!(pair.run_until(|_, b| b.is_connected()));
     let now = pair.now();
-    pair.b.connection.write(now, b"one").unwrap();
-    pair.b.connection.write(now, b"two").unwrap();
+    pair.b.connection.write(now, b"one").expect("write");
+    pair.b.connection.write(now, b"two").expect("write");
     pair.run_for(Duration::from_secs(1));
     assert_eq!(pair.a.events, []);
     let now = pair.now();
@@ -116,15 +117,14 @@ fn data_before_the_fingerprints_waits_for_them() {
 }
 
 /// DTLS-12, the other end of it: the fingerprints come and do not fit.
-#[test]
-fn data_before_fingerprints_that_do_not_fit_is_never_delivered() {
-    let [client, server, stranger] = [1, 2, 3].map(|seed| config(seed).build().unwrap());
+fn data_before_fingerprints_that_do_not_fit_is_never_delivered(version: ProtocolVersion) {
+    let [client, server, stranger] = [1, 2, 3].map(|seed| config(version, seed).build().expect("settings"));
     let mut pair = strangers(client.clone(), server, 1);
     let now = pair.now();
     pair.b.connection.set_remote_fingerprints(now, vec![fingerprint(&client, HashAlgorithm::Sha256)]);
     assert!(pair.run_until(|_, b| b.is_connected()));
     let now = pair.now();
-    pair.b.connection.write(now, b"secret").unwrap();
+    pair.b.connection.write(now, b"secret").expect("write");
     pair.run_for(Duration::from_secs(1));
     let sent = pair.a.connection.stats().datagrams_sent;
     let now = pair.now();
@@ -137,9 +137,8 @@ fn data_before_fingerprints_that_do_not_fit_is_never_delivered() {
 
 /// DTLS-11: a weaker hash that fits does not make up for a stronger one that does not; several certificates may be
 /// named.
-#[test]
-fn several_fingerprints() {
-    let [client, server, stranger] = [1, 2, 3].map(|seed| config(seed).build().unwrap());
+fn several_fingerprints(version: ProtocolVersion) {
+    let [client, server, stranger] = [1, 2, 3].map(|seed| config(version, seed).build().expect("settings"));
     let cases = [
         (vec![fingerprint(&server, HashAlgorithm::Sha512)], true),
         (
@@ -167,9 +166,8 @@ fn several_fingerprints() {
 }
 
 /// A certificate is checked against fingerprints that change, too.
-#[test]
-fn fingerprints_that_change_end_a_live_connection() {
-    let [client, server, stranger] = [1, 2, 3].map(|seed| config(seed).build().unwrap());
+fn fingerprints_that_change_end_a_live_connection(version: ProtocolVersion) {
+    let [client, server, stranger] = [1, 2, 3].map(|seed| config(version, seed).build().expect("settings"));
     let mut pair = strangers(client.clone(), server.clone(), 1);
     let now = pair.now();
     pair.a.connection.set_remote_fingerprints(now, vec![fingerprint(&server, HashAlgorithm::Sha256)]);
@@ -189,7 +187,8 @@ fn fingerprints_that_change_end_a_live_connection() {
 /// carries application data.
 #[test]
 fn nothing_but_the_handshake_goes_out_unprotected() {
-    let [client, server] = [1, 2].map(|seed| config(seed).build().unwrap());
+    let [client, server] =
+        [1, 2].map(|seed| config(ProtocolVersion::Dtls12, seed).build().expect("settings"));
     let mut pair = strangers(client.clone(), server.clone(), 1);
     let now = pair.now();
     pair.a.connection.set_remote_fingerprints(now, vec![fingerprint(&server, HashAlgorithm::Sha256)]);
@@ -209,3 +208,11 @@ fn nothing_but_the_handshake_goes_out_unprotected() {
         }
     }
 }
+
+for_both_versions!(
+    another_certificate_never_connects,
+    data_before_the_fingerprints_waits_for_them,
+    data_before_fingerprints_that_do_not_fit_is_never_delivered,
+    several_fingerprints,
+    fingerprints_that_change_end_a_live_connection,
+);

@@ -3,9 +3,11 @@
 mod allocations;
 mod attacks;
 mod browser;
+mod exhaustive;
 mod handshake;
 mod identity;
 mod network;
 mod peer;
 mod tampering;
+mod thirteen;
 mod wire;

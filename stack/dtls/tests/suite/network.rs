@@ -3,29 +3,28 @@
 use std::time::Duration;
 
 use tombolo_crypto::CryptoProvider;
-use tombolo_dtls::{Config, ConfigBuilder, FailReason};
+use tombolo_dtls::{Config, ConfigBuilder, FailReason, ProtocolVersion};
 use tombolo_net::Bitrate;
 use tombolo_netsim::{GilbertElliott, Link, Side};
 
-use crate::peer::{certificate, config, connect, pair, pair_of, talk};
+use crate::peer::{certificate, config, connect, for_both_versions, pair, pair_of, talk};
 use crate::wire::Direct;
 
 /// The quick provider, since these tests make many handshakes.
-fn quick(seed: u64) -> ConfigBuilder {
+fn quick(version: ProtocolVersion, seed: u64) -> ConfigBuilder {
     let provider = CryptoProvider::default();
-    Config::builder(certificate(&provider, seed)).provider(provider)
+    Config::builder(certificate(&provider, seed)).provider(provider).versions(version, version)
 }
 
-fn quick_pair_of_mtu(mtu: usize) -> impl Fn() -> (Config, Config) {
-    let build = move |seed| quick(seed).mtu(mtu).build().expect("settings");
+fn quick_pair_of_mtu(version: ProtocolVersion, mtu: usize) -> impl Fn() -> (Config, Config) {
+    let build = move |seed| quick(version, seed).mtu(mtu).build().expect("settings");
     let (client, server) = (build(1), build(2));
     move || (client.clone(), server.clone())
 }
 
 /// DTLS-14: the loss of each datagram, and of each two, of either direction.
-#[test]
-fn any_one_or_two_datagrams_may_be_lost() {
-    let configs = quick_pair_of_mtu(600);
+fn any_one_or_two_datagrams_may_be_lost(version: ProtocolVersion) {
+    let configs = quick_pair_of_mtu(version, 600);
     // As (side, index); index 7 is beyond the handshake without loss.
     let all: Vec<(Side, u64)> =
         [Side::A, Side::B].into_iter().flat_map(|to| (0..8).map(move |i| (to, i))).collect();
@@ -53,7 +52,7 @@ fn any_one_or_two_datagrams_may_be_lost() {
 /// DTLS-14: every order of the datagrams of a flight, each of them delivered once or twice. No timer is needed.
 #[test]
 fn any_order_of_a_flight_completes_without_retransmission() {
-    let configs = quick_pair_of_mtu(256);
+    let configs = quick_pair_of_mtu(ProtocolVersion::Dtls12, 256);
     let mut orders = 0;
     for reordered_flight in 0..4 {
         let mut size = 0;
@@ -105,10 +104,9 @@ fn permutation(len: usize, mut number: usize) -> Vec<usize> {
     order
 }
 
-#[test]
-fn every_datagram_may_come_twice_and_out_of_order() {
+fn every_datagram_may_come_twice_and_out_of_order(version: ProtocolVersion) {
     for seed in 0..100 {
-        let (client, server) = quick_pair_of_mtu(256)();
+        let (client, server) = quick_pair_of_mtu(version, 256)();
         let mut pair = pair_of(client, server, seed);
         pair.set_links(&Link::default().duplicate(0.5).reorder(0.5, Duration::from_millis(7)));
         connect(&mut pair);
@@ -116,11 +114,10 @@ fn every_datagram_may_come_twice_and_out_of_order() {
     }
 }
 
-#[test]
-fn random_loss_up_to_thirty_percent() {
+fn random_loss_up_to_thirty_percent(version: ProtocolVersion) {
     for (loss, seeds) in [(0.05, 0..60), (0.1, 0..60), (0.2, 0..60), (0.3, 0..120)] {
         for seed in seeds {
-            let (client, server) = quick_pair_of_mtu(if seed % 2 == 0 { 1200 } else { 300 })();
+            let (client, server) = quick_pair_of_mtu(version, if seed % 2 == 0 { 1200 } else { 300 })();
             let mut pair = pair_of(client, server, seed);
             pair.set_links(&Link::default().latency(Duration::from_millis(20)).loss(loss));
             connect(&mut pair);
@@ -128,21 +125,19 @@ fn random_loss_up_to_thirty_percent() {
     }
 }
 
-#[test]
-fn bursts_of_loss() {
+fn bursts_of_loss(version: ProtocolVersion) {
     let burst = GilbertElliott { to_bad: 0.1, to_good: 0.3, loss_good: 0.01, loss_bad: 0.8 };
     for seed in 0..60 {
-        let (client, server) = quick_pair_of_mtu(600)();
+        let (client, server) = quick_pair_of_mtu(version, 600)();
         let mut pair = pair_of(client, server, seed);
         pair.set_links(&Link::default().burst_loss(burst));
         connect(&mut pair);
     }
 }
 
-#[test]
-fn every_mtu_from_256_to_1500_is_kept() {
+fn every_mtu_from_256_to_1500_is_kept(version: ProtocolVersion) {
     for mtu in (256..=1500).step_by(7) {
-        let (client, server) = quick_pair_of_mtu(mtu)();
+        let (client, server) = quick_pair_of_mtu(version, mtu)();
         let mut pair = pair_of(client, server, 1);
         connect(&mut pair);
         let longest = pair.records().iter().map(|record| record.data.len()).max();
@@ -155,18 +150,17 @@ fn every_mtu_from_256_to_1500_is_kept() {
 /// Datagrams are packed: few for an MTU of 1200, no more.
 #[test]
 fn flights_are_packed_into_few_datagrams() {
-    let mut pair = pair(1);
+    let mut pair = pair(ProtocolVersion::Dtls12, 1);
     connect(&mut pair);
     assert_eq!(pair.a.connection.stats().datagrams_sent, 2);
     assert_eq!(pair.b.connection.stats().datagrams_sent, 2);
 }
 
 /// A path that swallows what is longer than it takes, on either side, is found out by the losses.
-#[test]
-fn a_smaller_path_mtu_is_found_out() {
+fn a_smaller_path_mtu_is_found_out(version: ProtocolVersion) {
     for path_mtu in [256, 300, 600] {
         for to in [Side::A, Side::B] {
-            let (client, server) = quick_pair_of_mtu(1500)();
+            let (client, server) = quick_pair_of_mtu(version, 1500)();
             let mut pair = pair_of(client, server, 1);
             pair.set_link(to, Link::default().mtu(path_mtu));
             connect(&mut pair);
@@ -175,9 +169,8 @@ fn a_smaller_path_mtu_is_found_out() {
     }
 }
 
-#[test]
-fn a_slow_path_with_a_long_round_trip() {
-    let (client, server) = quick_pair_of_mtu(1200)();
+fn a_slow_path_with_a_long_round_trip(version: ProtocolVersion) {
+    let (client, server) = quick_pair_of_mtu(version, 1200)();
     let mut pair = pair_of(client, server, 1);
     pair.set_links(
         &Link::default().latency(Duration::from_millis(400)).rate(Bitrate::from_bps(100_000), 20_000),
@@ -185,12 +178,14 @@ fn a_slow_path_with_a_long_round_trip() {
     connect(&mut pair);
     talk(&mut pair);
     let sent = pair.a.connection.stats().datagrams_sent + pair.b.connection.stats().datagrams_sent;
-    assert!(sent < 80, "{sent} datagrams: repetitions must not breed repetitions");
+    // Flights of 1.3 with a post-quantum share have twice as many datagrams.
+    let limit = if version == ProtocolVersion::Dtls12 { 80 } else { 120 };
+    assert!(sent < limit, "{sent} datagrams: repetitions must not breed repetitions");
 }
 
 #[test]
 fn a_round_trip_time_that_is_known_prevents_needless_repetitions() {
-    let mut pair = pair(1);
+    let mut pair = pair(ProtocolVersion::Dtls12, 1);
     pair.set_links(&Link::default().latency(Duration::from_millis(400)));
     pair.a.connection.set_round_trip_time(Duration::from_millis(800));
     pair.b.connection.set_round_trip_time(Duration::from_millis(800));
@@ -201,13 +196,17 @@ fn a_round_trip_time_that_is_known_prevents_needless_repetitions() {
 }
 
 /// A bounded number of repetitions, in growing intervals, and one end.
-#[test]
-fn without_an_answer_the_handshake_times_out() {
-    let mut pair = pair_of(config(1).max_retransmits(5).build().unwrap(), config(2).build().unwrap(), 1);
+fn without_an_answer_the_handshake_times_out(version: ProtocolVersion) {
+    let mut pair = pair_of(
+        config(version, 1).max_retransmits(5).build().expect("settings"),
+        config(version, 2).build().expect("settings"),
+        1,
+    );
     pair.set_link(Side::B, Link::default().cut());
     assert!(pair.run_until(|a, _| a.failure().is_some()));
     assert_eq!(pair.a.failure(), Some(FailReason::Timeout));
-    let sent: Vec<u128> = pair.records().iter().map(|record| record.sent.as_millis()).collect();
+    let mut sent: Vec<u128> = pair.records().iter().map(|record| record.sent.as_millis()).collect();
+    sent.dedup();
     assert_eq!(sent, [0, 50, 150, 350, 750, 1550]);
     assert_eq!(pair.elapsed(), Duration::from_millis(3150));
     pair.run_for(Duration::from_secs(60));
@@ -219,7 +218,7 @@ fn without_an_answer_the_handshake_times_out() {
 /// The server's last flight is repeated for as long as the client asks for it, though its own timer is off.
 #[test]
 fn a_lost_last_flight_is_sent_again_on_demand() {
-    let mut pair = pair(1);
+    let mut pair = pair(ProtocolVersion::Dtls12, 1);
     pair.set_link(Side::A, Link::default().drop_indices(1..5));
     pair.run_for(Duration::from_millis(600));
     assert!(pair.b.is_connected() && !pair.a.is_connected(), "the server is ahead");
@@ -227,3 +226,14 @@ fn a_lost_last_flight_is_sent_again_on_demand() {
     connect(&mut pair);
     talk(&mut pair);
 }
+
+for_both_versions!(
+    any_one_or_two_datagrams_may_be_lost,
+    every_datagram_may_come_twice_and_out_of_order,
+    random_loss_up_to_thirty_percent,
+    bursts_of_loss,
+    every_mtu_from_256_to_1500_is_kept,
+    a_smaller_path_mtu_is_found_out,
+    a_slow_path_with_a_long_round_trip,
+    without_an_answer_the_handshake_times_out,
+);

@@ -5,9 +5,31 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tombolo_crypto::{CryptoProvider, HashAlgorithm};
-use tombolo_dtls::{Certificate, Config, ConfigBuilder, Connection, Event, FailReason, Role, SrtpKeys};
+use tombolo_dtls::{
+    Certificate, Config, ConfigBuilder, Connection, Event, FailReason, ProtocolVersion, Role, SrtpKeys,
+};
 use tombolo_net::{FiveTuple, Seed, Transmit};
 use tombolo_netsim::{Machine, Pair};
+
+/// Makes tests of functions that take a version: one each for 1.2 and 1.3.
+macro_rules! for_both_versions {
+    ($($name:ident),* $(,)?) => {
+        mod dtls12 {
+            $(#[test]
+            fn $name() {
+                super::$name(tombolo_dtls::ProtocolVersion::Dtls12);
+            })*
+        }
+
+        mod dtls13 {
+            $(#[test]
+            fn $name() {
+                super::$name(tombolo_dtls::ProtocolVersion::Dtls13);
+            })*
+        }
+    };
+}
+pub(crate) use for_both_versions;
 
 pub(crate) struct Peer {
     pub(crate) connection: Connection,
@@ -92,10 +114,10 @@ pub(crate) fn certificate(provider: &CryptoProvider, seed: u64) -> Certificate {
         .expect("certificate")
 }
 
-/// A configuration with the deterministic provider.
-pub(crate) fn config(seed: u64) -> ConfigBuilder {
+/// A configuration with the deterministic provider, for one version.
+pub(crate) fn config(version: ProtocolVersion, seed: u64) -> ConfigBuilder {
     let provider = tombolo_crypto::rust_crypto::provider();
-    Config::builder(certificate(&provider, seed)).provider(provider)
+    Config::builder(certificate(&provider, seed)).provider(provider).versions(version, version)
 }
 
 /// A client (A) and a server (B) that do not know each other's fingerprints yet.
@@ -117,8 +139,8 @@ pub(crate) fn pair_of(client: Config, server: Config, seed: u64) -> Pair<Peer, P
 }
 
 /// The same with default settings.
-pub(crate) fn pair(seed: u64) -> Pair<Peer, Peer> {
-    let build = |seed| config(seed).build().expect("defaults");
+pub(crate) fn pair(version: ProtocolVersion, seed: u64) -> Pair<Peer, Peer> {
+    let build = |seed| config(version, seed).build().expect("defaults");
     pair_of(build(100), build(200), seed)
 }
 

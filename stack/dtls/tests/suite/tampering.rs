@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tombolo_dtls::{AlertDescription, Config, FailReason, PeerError};
+use tombolo_dtls::{AlertDescription, Config, FailReason, PeerError, ProtocolVersion};
 
 use crate::peer::config;
 use crate::wire::{Direct, Record, change_message, fragment};
@@ -18,7 +18,7 @@ const CLIENT_KEY_EXCHANGE: u8 = 16;
 
 /// Datagrams so long that no message is cut.
 fn uncut(seed: u64) -> Config {
-    config(seed).mtu(16384).build().expect("settings")
+    config(ProtocolVersion::Dtls12, seed).mtu(16384).build().expect("settings")
 }
 
 /// Changes one message; the side that receives it fails with `error`, and nobody gets any keys.
@@ -92,11 +92,11 @@ fn hellos_without_anything_in_common() {
     fails(SERVER_HELLO, false, PeerError::Version, dtls_1_0);
     let suites_at = 2 + 32 + 1 + 1 + 2;
     let other_suites = move |mut body: Vec<u8>| {
-        body[suites_at..suites_at + 4].copy_from_slice(&[0, 0x2f, 0, 0x35]);
+        body[suites_at..suites_at + 6].copy_from_slice(&[0, 0x2f, 0, 0x35, 0, 0x3c]);
         body
     };
     fails(CLIENT_HELLO, true, PeerError::CipherSuite, other_suites);
-    let other_groups = |body: Vec<u8>| replace(&body, &[0, 29, 0, 23], &[0, 24, 0, 25]);
+    let other_groups = |body: Vec<u8>| replace(&body, &[0, 29, 0, 23, 0, 24], &[0, 30, 0, 25, 0, 26]);
     fails(CLIENT_HELLO, true, PeerError::Group, other_groups);
     let other_schemes = |body: Vec<u8>| replace(&body, &[0, 2, 4, 3], &[0, 2, 2, 3]);
     fails(CLIENT_HELLO, true, PeerError::SignatureScheme, other_schemes);
@@ -120,10 +120,10 @@ fn choices_that_were_not_offered() {
         body
     };
     fails(SERVER_HELLO, false, PeerError::IllegalParameter, compression);
-    // Two suites are offered, then one compression method.
+    // Three suites are offered, then one compression method.
     let no_null_compression = |mut body: Vec<u8>| {
-        assert_eq!(body[42..44], [1, 0]);
-        body[43] = 1;
+        assert_eq!(body[44..46], [1, 0]);
+        body[45] = 1;
         body
     };
     fails(CLIENT_HELLO, true, PeerError::IllegalParameter, no_null_compression);
@@ -155,7 +155,7 @@ fn choices_that_were_not_offered() {
 
 #[test]
 fn a_server_does_not_answer_use_srtp_that_was_not_offered() {
-    let client = config(1).mtu(16384).srtp_profiles(vec![]).build().unwrap();
+    let client = config(ProtocolVersion::Dtls12, 1).mtu(16384).srtp_profiles(vec![]).build().unwrap();
     let mut direct = Direct::new(client, uncut(2));
     direct.run(|from_client, datagram| {
         if from_client {

@@ -78,7 +78,7 @@ impl Direct {
     }
 }
 
-/// A record as it stands in a datagram.
+/// A record as it stands in a datagram. One of 1.3 has the content type 0x20, two bits of its epoch, and is all body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
     pub(crate) content_type: u8,
@@ -91,6 +91,15 @@ impl Record {
     pub(crate) fn split(mut datagram: &[u8]) -> Vec<Self> {
         let mut records = Vec::new();
         while !datagram.is_empty() {
+            if datagram[0] & 0xe0 == 0x20 {
+                // A record of 1.3, kept whole. What is sent here has a number of two bytes and a length.
+                assert_eq!(datagram[0] & 0x1c, 0x0c, "the form of the header");
+                let len = 5 + usize::from(u16::from_be_bytes([datagram[3], datagram[4]]));
+                let epoch = u16::from(datagram[0] & 3);
+                records.push(Self { content_type: 0x20, epoch, sequence: 0, body: datagram[..len].to_vec() });
+                datagram = &datagram[len..];
+                continue;
+            }
             let number = u64::from_be_bytes(datagram[3..11].try_into().expect("8 bytes"));
             let len = usize::from(u16::from_be_bytes([datagram[11], datagram[12]]));
             records.push(Self {
@@ -105,6 +114,9 @@ impl Record {
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
+        if self.content_type == 0x20 {
+            return self.body.clone();
+        }
         let number = u64::from(self.epoch) << 48 | self.sequence;
         let len = (self.body.len() as u16).to_be_bytes();
         [&[self.content_type, 0xfe, 0xfd][..], &number.to_be_bytes(), &len, &self.body].concat()

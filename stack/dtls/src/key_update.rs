@@ -1,0 +1,194 @@
+//! After the handshake of DTLS 1.3: acknowledgements, new keys, tickets that are passed over (RFC 9147 §7, §8).
+//!
+//! ```text
+//! IDLE --update_keys, or the peer asks--> SENT --acknowledged--> IDLE, and we write in the next epoch
+//!   `--our last flight is not acknowledged yet--> WANTED --it is--> SENT
+//! ```
+
+use std::time::Instant;
+
+use crate::ack;
+use crate::codec::Reader;
+use crate::connection::{Connection, Role, State};
+use crate::error::{FailReason, PeerError, UseError};
+use crate::flight::{Acknowledged, MIN_MTU};
+use crate::fragment::{Fragment, HandshakeType, Inserted, Message};
+use crate::handshake::message::{Body, encode_key_update};
+use crate::handshake::{APPLICATION_EPOCH, HANDSHAKE_EPOCH};
+use crate::record::{ContentType, RecordNumber};
+use crate::session::Session;
+use crate::stats::DropReason;
+use crate::version::ProtocolVersion;
+
+/// Where the change of our write key stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum KeyUpdate {
+    #[default]
+    Idle,
+    /// It waits for our last flight to be acknowledged.
+    Wanted { request: bool },
+    /// It waits to be acknowledged: until then the old key is written with.
+    Sent,
+}
+
+impl Connection {
+    /// Changes the key that we write with, and with `request` asks the peer to do the same. DTLS 1.3 alone. It happens by
+    /// itself too, after [`crate::ConfigBuilder::key_update_after`] records. A second call before the first is
+    /// acknowledged changes nothing.
+    ///
+    /// # Errors
+    /// [`UseError::NotConnected`], [`UseError::Closed`], or [`UseError::Version`] when the version is 1.2.
+    pub fn update_keys(&mut self, _now: Instant, request: bool) -> Result<(), UseError> {
+        self.check_is_up()?;
+        if self.version != Some(ProtocolVersion::Dtls13) {
+            return Err(UseError::Version);
+        }
+        self.want_key_update(request);
+        Ok(())
+    }
+
+    pub(crate) fn want_key_update(&mut self, request: bool) {
+        if self.key_update != KeyUpdate::Idle {
+            return;
+        }
+        if self.flight.is_launched() {
+            self.key_update = KeyUpdate::Wanted { request };
+            return;
+        }
+        if !self.flight.has_numbers() {
+            return self.fail(FailReason::Exhausted);
+        }
+        self.flight.prepare();
+        let epoch = self.records.write_epoch();
+        self.flight.push(epoch, HandshakeType::KEY_UPDATE, encode_key_update(request), |_| {});
+        self.flight.launch(true);
+        self.key_update = KeyUpdate::Sent;
+    }
+
+    /// Takes an ACK, which has authenticated.
+    pub(crate) fn handle_ack(&mut self, now: Instant, content: &[u8]) {
+        let numbers = match ack::decode(content) {
+            Ok(numbers) => numbers,
+            Err(error) => return self.fail(PeerError::Malformed(error).into()),
+        };
+        let is_handshaking = matches!(self.state, State::Handshaking(_));
+        match self.flight.acknowledge(&numbers) {
+            Acknowledged::Nothing => {}
+            Acknowledged::All if !is_handshaking => self.flight_has_arrived(),
+            // During the handshake the timer goes on even when nothing is left to be repeated: an answer is to come.
+            Acknowledged::Part | Acknowledged::All => {
+                self.flight.progress();
+                self.repeat_flight(now);
+            }
+        }
+    }
+
+    /// Our last flight, or our KeyUpdate, is acknowledged.
+    fn flight_has_arrived(&mut self) {
+        self.flight.abandon();
+        self.repeat_trigger = None;
+        let was = std::mem::take(&mut self.key_update);
+        if was == KeyUpdate::Sent
+            && let Err(error) = self.write_with_next_key()
+        {
+            return self.fail(error);
+        }
+        self.records.retire_write();
+        if let KeyUpdate::Wanted { request } = was {
+            self.want_key_update(request);
+        }
+    }
+
+    fn write_with_next_key(&mut self) -> Result<(), FailReason> {
+        if let Some(secrets) = self.session.as_mut().and_then(Session::of_1_3) {
+            secrets.write = secrets.write.next()?;
+            self.records.install_write(self.records.write_epoch() + 1, secrets.write.cipher()?);
+        }
+        Ok(())
+    }
+
+    fn read_with_next_key(&mut self) -> Result<(), FailReason> {
+        if let Some(secrets) = self.session.as_mut().and_then(Session::of_1_3) {
+            secrets.read = secrets.read.next()?;
+            self.records.install_read(self.records.read_epoch() + 1, secrets.read.cipher()?);
+        }
+        Ok(())
+    }
+
+    /// Takes the handshake fragments of a record of 1.3 after the handshake.
+    pub(crate) fn handle_post_handshake(&mut self, now: Instant, number: RecordNumber, content: &[u8]) {
+        let mut reader = Reader::new(content);
+        while !reader.is_empty() && !matches!(self.state, State::Closed) {
+            let fragment = match Fragment::decode(&mut reader) {
+                Ok(fragment) => fragment,
+                Err(error) => return self.fail(PeerError::Malformed(error).into()),
+            };
+            if self.reassembler.is_old(fragment.message_seq) {
+                self.handle_old_message(now, number, fragment);
+            } else if number.epoch < APPLICATION_EPOCH {
+                self.stats.count_drop(DropReason::OutOfPlace);
+            } else if self.reassembler.insert(number.epoch, fragment) == Inserted::Full {
+                self.stats.count_drop(DropReason::BufferFull);
+            } else {
+                self.acks.add(number);
+                self.acks.schedule(now + self.flight.ack_delay());
+                self.process_post_handshake(now);
+            }
+        }
+    }
+
+    /// A repetition: the peer lacks our answer, which is our last flight or an ACK.
+    fn handle_old_message(&mut self, now: Instant, number: RecordNumber, fragment: Fragment<'_>) {
+        if number.epoch == HANDSHAKE_EPOCH && self.role == Role::Client {
+            return self.handle_repetition(now, fragment);
+        }
+        self.stats.count_drop(DropReason::OutOfPlace);
+        self.acks.add(number);
+        self.acks.schedule(now);
+    }
+
+    fn process_post_handshake(&mut self, now: Instant) {
+        while let Some(message) = self.reassembler.pop() {
+            self.acks.schedule(now);
+            if let Err(reason) = self.process_one(&message) {
+                return self.fail(reason);
+            }
+        }
+    }
+
+    fn process_one(&mut self, message: &Message) -> Result<(), FailReason> {
+        let body =
+            Body::decode(message.msg_type, message.epoch, &message.body).map_err(PeerError::Malformed)?;
+        match body {
+            // The peer is to write with the keys of one epoch after the other.
+            Body::KeyUpdate(request) if message.epoch == self.records.read_epoch() => {
+                self.read_with_next_key()?;
+                if request {
+                    self.want_key_update(false);
+                }
+                Ok(())
+            }
+            // Nothing is resumed.
+            Body::NewSessionTicket if self.role == Role::Client => Ok(()),
+            _ => Err(PeerError::UnexpectedMessage.into()),
+        }
+    }
+
+    /// Queues the ACKs that are due.
+    pub(crate) fn write_acks(&mut self, now: Instant) {
+        let epoch = self.records.write_epoch();
+        if self.version != Some(ProtocolVersion::Dtls13) || epoch < HANDSHAKE_EPOCH {
+            return;
+        }
+        let overhead = self.records.overhead(epoch);
+        // Like alerts, ACKs go into the smallest datagram that any path takes.
+        for body in self.acks.take(now, MIN_MTU - overhead) {
+            let records = &mut self.records;
+            if self.outgoing.has_room(body.len() + overhead) {
+                self.outgoing.push(|out| {
+                    records.write(epoch, ContentType::ACK, &[&body], out);
+                });
+            }
+        }
+    }
+}
