@@ -11,6 +11,7 @@ const SUITES = {
   idle: async (...args) => (await import("./suites/idle.mjs")).idle(...args),
   footprint: async (...args) => (await import("./suites/footprint.mjs")).footprint(...args),
   sync: async (...args) => (await import("./suites/sync.mjs")).sync(...args),
+  dtls: async (...args) => (await import("./suites/dtls.mjs")).dtls(...args),
   page: async (...args) => (await import("./suites/page.mjs")).page(...args),
 };
 

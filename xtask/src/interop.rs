@@ -13,8 +13,9 @@ use crate::tally::Tally;
 const FOLDER: &str = "interop-tests/browser";
 
 /// The suites, each with the arguments that shorten it within `cargo xtask test`.
-const SUITES: [(&str, &[&str]); 9] = [
+const SUITES: [(&str, &[&str]); 10] = [
     ("page", &[]),
+    ("dtls", &[]),
     ("matrix", &[]),
     ("joins", &[]),
     ("outage", &[]),

@@ -43,6 +43,9 @@ const FIREFOX_PREFS = {
   "datareporting.policy.dataSubmissionEnabled": false,
 };
 
+/** Firefox that knows no later version than DTLS 1.2, which stands for every browser of some years ago. */
+const FIREFOX_OF_DTLS_12 = "firefox-dtls12";
+
 /** The name of a browser that is not installed is returned, so that the caller can count a skip. */
 export function missing(names = Object.keys(PATHS)) {
   return names.filter((name) => !existsSync(PATHS[name]));
@@ -67,17 +70,18 @@ export class Browsers {
    * others. Its console errors go to standard error when TOMBOLO_VERBOSE is set.
    */
   async page(name, { width = 900, height = 700 } = {}) {
-    const key = name === "firefox" ? `page-${this.#pages++}` : "";
+    const isFirefox = name !== "chromium";
+    const key = isFirefox ? `page-${this.#pages++}` : "";
     const browser = await this.get(name, key);
     const context = await browser.createBrowserContext();
-    const page = await context.newPage(name === "firefox" ? { type: "window" } : undefined);
+    const page = await context.newPage(isFirefox ? { type: "window" } : undefined);
     // Firefox cannot be told a viewport over BiDi in every version; its default is wide enough.
     await page.setViewport({ width, height }).catch(() => undefined);
     if (process.env.TOMBOLO_VERBOSE) {
       page.on("console", (message) => console.error(`[${name}] ${message.type()} ${message.text()}`));
       page.on("pageerror", (error) => console.error(`[${name}] ${error}`));
     }
-    return { page, close: () => (name === "firefox" ? this.#close(`${name}/${key}`) : context.close().catch(() => undefined)) };
+    return { page, close: () => (isFirefox ? this.#close(`${name}/${key}`) : context.close().catch(() => undefined)) };
   }
 
   /** Process ids, for footprints. */
@@ -113,10 +117,12 @@ export class Browsers {
   async #launch(name) {
     const userDataDir = await mkdtemp(join(tmpdir(), `tombolo-${name}-`));
     this.#profiles.push(userDataDir);
-    const common = { executablePath: PATHS[name], headless: true, userDataDir, protocolTimeout: 60_000 };
+    const path = PATHS[name] ?? PATHS.firefox;
+    const common = { executablePath: path, headless: true, userDataDir, protocolTimeout: 60_000 };
     if (name === "chromium") return puppeteer.launch({ ...common, browser: "chrome", args: CHROMIUM_FLAGS });
     const sound = await this.#soundServer();
-    return puppeteer.launch({ ...common, browser: "firefox", extraPrefsFirefox: FIREFOX_PREFS, env: { ...process.env, ...sound?.env } });
+    const extraPrefsFirefox = name === FIREFOX_OF_DTLS_12 ? { ...FIREFOX_PREFS, "media.peerconnection.dtls.version.max": 0x303 } : FIREFOX_PREFS;
+    return puppeteer.launch({ ...common, browser: "firefox", extraPrefsFirefox, env: { ...process.env, ...sound?.env } });
   }
 }
 
