@@ -2,6 +2,7 @@
 //! MP4 and WebCodecs with its `AVCDecoderConfigurationRecord` (ISO/IEC 14496-15 §5.3).
 
 use bytes::Bytes;
+use memchr::memmem::Finder;
 
 use crate::DecodeError;
 
@@ -41,37 +42,20 @@ pub fn type_of(nal: &[u8]) -> u8 {
 /// The NAL units of a byte stream, without start codes and trailing zeros. Empty ones are left out; bytes before the
 /// first start code are skipped.
 pub fn nal_units(stream: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
-    let mut rest = skip_start_code(stream);
+    let finder = Finder::new(&[0, 0, 1]);
+    let mut rest = finder.find(stream).map(|at| &stream[at + 3..]);
     std::iter::from_fn(move || {
         loop {
             let current = rest?;
-            let end = find_start_code(current).unwrap_or(current.len());
-            rest = skip_start_code(&current[end..]);
-            let len = current[..end].iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+            let next = finder.find(current);
+            rest = next.map(|at| &current[at + 3..]);
+            let unit = &current[..next.unwrap_or(current.len())];
+            let len = unit.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
             if len > 0 {
-                return Some(&current[..len]);
+                return Some(&unit[..len]);
             }
         }
     })
-}
-
-/// Where the next `00 00 01` begins.
-fn find_start_code(stream: &[u8]) -> Option<usize> {
-    let mut at = 0;
-    // The last of three bytes decides how far one may jump.
-    while let Some(&third) = stream.get(at + 2) {
-        match third {
-            2.. => at += 3,
-            1 if stream[at] == 0 && stream[at + 1] == 0 => return Some(at),
-            1 => at += 3,
-            0 => at += 1,
-        }
-    }
-    None
-}
-
-fn skip_start_code(stream: &[u8]) -> Option<&[u8]> {
-    find_start_code(stream).map(|at| &stream[at + 3..])
 }
 
 /// The payload of a NAL unit without its emulation prevention bytes (ITU-T H.264 §7.4.1, H.265 §7.4.2).
@@ -250,10 +234,18 @@ mod tests {
         /// Beside the naive search.
         #[test]
         fn start_codes_are_found_where_they_stand(stream in proptest::collection::vec(0u8..4, 0..60)) {
-            prop_assert_eq!(find_start_code(&stream), stream.windows(3).position(|three| three == [0, 0, 1]));
-            for nal in nal_units(&stream) {
-                prop_assert!(!nal.is_empty() && nal.last() != Some(&0));
-            }
+            let codes: Vec<_> =
+                (0..stream.len()).filter(|&at| stream[at..].starts_with(&[0, 0, 1])).collect();
+            let ends = codes.iter().skip(1).copied().chain([stream.len()]);
+            let between = codes.iter().zip(ends).map(|(code, end)| &stream[code + 3..end]);
+            let trimmed = between.map(|mut unit| {
+                while let Some(shorter) = unit.strip_suffix(&[0]) {
+                    unit = shorter;
+                }
+                unit
+            });
+            let naive: Vec<_> = trimmed.filter(|unit| !unit.is_empty()).collect();
+            prop_assert_eq!(nal_units(&stream).collect::<Vec<_>>(), naive);
         }
     }
 }
