@@ -118,8 +118,8 @@ fn read(aggregation: Aggregation<'_>) -> Result<PayloadKind, DecodeError> {
     if count == 0 || (aggregation.count() > 0 && aggregation.count() != count) {
         return Err(DecodeError::Truncated);
     }
-    // Encodings that share a stream repeat the sequence header in front of each.
-    let begins_lowest = layer.is_none_or(|(_, spatial_id)| spatial_id == 0);
+    // Encodings that share a stream repeat the sequence header in front of each, perhaps in a packet of its own.
+    let begins_lowest = layer.map_or(is_key.is_some(), |(_, spatial_id)| spatial_id == 0);
     Ok(PayloadKind {
         valid: true,
         begins: match first_type {
@@ -162,9 +162,14 @@ pub fn is_keyframe(unit: &[u8]) -> bool {
 /// The first sequence header of a temporal unit in the low-overhead format.
 #[must_use]
 pub fn sequence_of(unit: &[u8]) -> Option<Av1Sequence> {
+    Av1Sequence::parse(sequence_header_of(unit)?).ok()
+}
+
+/// The payload of the first sequence header OBU of a temporal unit in the low-overhead format.
+#[must_use]
+pub fn sequence_header_of(unit: &[u8]) -> Option<&[u8]> {
     let mut headers = obus(unit).map_while(Result::ok);
-    let found = headers.find(|obu| obu.header.obu_type() == obu_type::SEQUENCE_HEADER)?;
-    Av1Sequence::parse(found.payload).ok()
+    headers.find(|obu| obu.header.obu_type() == obu_type::SEQUENCE_HEADER).map(|found| found.payload)
 }
 
 #[cfg(test)]
@@ -180,7 +185,6 @@ mod tests {
     use crate::codec::{Codec, PacketizeError};
 
     const METADATA: u8 = 5;
-    const TILE_GROUP: u8 = 4;
 
     /// An OBU of a layer with its size.
     fn layered(obu_type: u8, layer: Option<(u8, u8)>, payload: &[u8]) -> Vec<u8> {
@@ -272,10 +276,10 @@ mod tests {
             obu(METADATA, &[1, 2]),
             layered(METADATA, Some((0, 0)), &[3]),
             layered(obu_type::FRAME_HEADER, Some((0, 0)), &frame(true, 0)),
-            layered(TILE_GROUP, Some((0, 0)), &body(30)),
+            layered(obu_type::TILE_GROUP, Some((0, 0)), &body(30)),
             layered(METADATA, Some((0, 1)), &[3]),
             layered(obu_type::FRAME_HEADER, Some((0, 1)), &frame(false, 2)),
-            layered(TILE_GROUP, Some((0, 1)), &body(40)),
+            layered(obu_type::TILE_GROUP, Some((0, 1)), &body(40)),
         ];
         let out = packetize(&unit.concat(), 1200);
         let all: Vec<_> = out.iter().map(|payload| types(payload)).collect();
@@ -398,17 +402,50 @@ mod tests {
         assert!(out.is_empty());
     }
 
+    /// A receiver would take a packet in their middle for the first one.
+    #[test]
+    fn units_whose_layers_are_in_disorder_are_refused() {
+        let frame_of = |spatial_id| layered(obu_type::FRAME, Some((0, spatial_id)), &frame(false, 1));
+        let sequence = |layer| layered(obu_type::SEQUENCE_HEADER, layer, &sequence_header());
+        let bare = obu(obu_type::FRAME, &frame(false, 1));
+        for (unit, is_sound) in [
+            ([frame_of(0), frame_of(1)].concat(), true),
+            ([frame_of(1), frame_of(1)].concat(), true),
+            ([frame_of(1), frame_of(0)].concat(), false),
+            ([sequence(None), bare.clone(), bare.clone()].concat(), true),
+            ([sequence(None), sequence(None), bare.clone()].concat(), true),
+            ([bare.clone(), sequence(None), bare.clone()].concat(), false),
+            ([frame_of(0), sequence(Some((0, 0))), frame_of(1)].concat(), false),
+            ([frame_of(0), sequence(Some((0, 1))), frame_of(1)].concat(), true),
+            ([frame_of(0), sequence(None), frame_of(1), frame_of(1)].concat(), true),
+        ] {
+            let mut out = Vec::new();
+            let packetized = Av1Packetizer::default().packetize(&unit, 1200, &mut out);
+            assert_eq!(packetized.is_ok(), is_sound, "{unit:x?}");
+        }
+    }
+
+    /// Another encoding may begin with it as well as the unit.
+    #[test]
+    fn a_sequence_header_alone_begins_nothing_for_certain() {
+        let element = [&[obu_type::SEQUENCE_HEADER << 3][..], &sequence_header()].concat();
+        let payload = |flags: u8| [&[0x10 | flags][..], &element].concat();
+        assert!(!kind(&payload(0)).begins && kind(&payload(0)).may_begin);
+        assert!(kind(&payload(NEW_SEQUENCE)).begins);
+    }
+
     proptest! {
         #[test]
         fn units_round_trip(
-            sizes in proptest::collection::vec((0usize..1500, 0u8..3), 1..9),
+            mut sizes in proptest::collection::vec((0usize..1500, 0u8..3), 1..9),
             max in 20usize..1300, is_key: bool,
         ) {
             let mut unit = if is_key { obu(obu_type::SEQUENCE_HEADER, &sequence_header()) } else { Vec::new() };
+            sizes.sort_by_key(|(_, spatial_id)| *spatial_id);
             for (n, (len, spatial_id)) in sizes.into_iter().enumerate() {
                 let layer = (spatial_id > 0).then_some((0, spatial_id));
                 let payload = [frame(is_key && n == 0, 1), body(len)].concat();
-                unit.extend(layered(if n == 0 { obu_type::FRAME } else { TILE_GROUP }, layer, &payload));
+                unit.extend(layered(if n == 0 { obu_type::FRAME } else { obu_type::TILE_GROUP }, layer, &payload));
             }
             let out = packetize(&unit, max);
             prop_assert!(kind(&out[0]).begins == is_key && kind(&out[0]).may_begin);

@@ -9,7 +9,9 @@ pub(super) mod obu_type {
     pub(in super::super) const SEQUENCE_HEADER: u8 = 1;
     pub(in super::super) const TEMPORAL_DELIMITER: u8 = 2;
     pub(in super::super) const FRAME_HEADER: u8 = 3;
+    pub(in super::super) const TILE_GROUP: u8 = 4;
     pub(in super::super) const FRAME: u8 = 6;
+    pub(in super::super) const REDUNDANT_FRAME_HEADER: u8 = 7;
     pub(in super::super) const TILE_LIST: u8 = 8;
     pub(in super::super) const PADDING: u8 = 15;
 }
@@ -53,6 +55,22 @@ impl ObuHeader {
     /// `(temporal_id, spatial_id)`, where the OBU belongs to a layer.
     pub(super) fn layer(self) -> Option<(u8, u8)> {
         self.extension.map(|extension| (extension >> 5, extension >> 3 & 3))
+    }
+
+    /// The spatial layer: the lowest where none is told.
+    pub(super) fn spatial_id(self) -> u8 {
+        self.layer().map_or(0, |(_, spatial_id)| spatial_id)
+    }
+
+    /// Whether it is a part of a frame.
+    pub(super) const fn is_of_frame(self) -> bool {
+        matches!(
+            self.obu_type(),
+            obu_type::FRAME_HEADER
+                | obu_type::TILE_GROUP
+                | obu_type::FRAME
+                | obu_type::REDUNDANT_FRAME_HEADER
+        )
     }
 
     /// What neither side sends on: the delimiter, tile lists and padding.

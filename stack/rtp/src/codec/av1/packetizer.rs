@@ -56,8 +56,8 @@ impl Av1Packetizer {
     /// layer, the sequence header comes first in its packet. Temporal delimiter, tile lists and padding are left out.
     ///
     /// # Errors
-    /// [`PacketizeError::Empty`] without an OBU to send, [`PacketizeError::Unsound`] when the sizes do not add up,
-    /// [`PacketizeError::MaxPayloadSize`] below 20 bytes.
+    /// [`PacketizeError::Empty`] without an OBU to send, [`PacketizeError::Unsound`] when the sizes do not add up or the
+    /// layers are not in order, [`PacketizeError::MaxPayloadSize`] below 20 bytes.
     pub fn packetize(
         &mut self,
         unit: &[u8],
@@ -77,6 +77,9 @@ impl Av1Packetizer {
         if self.obus.is_empty() {
             return Err(PacketizeError::Empty);
         }
+        if !self.is_in_order() {
+            return Err(PacketizeError::Unsound);
+        }
         let packets = self.plan(max_payload_bytes);
         if packets > 1 {
             let total: usize = self.obus.iter().map(|obu| obu.len() + 2).sum();
@@ -87,6 +90,26 @@ impl Av1Packetizer {
         }
         self.write(unit, out);
         Ok(())
+    }
+
+    /// Whether the frames stand in the order of their spatial layers, and a sequence header within the unit in front of a
+    /// higher one (AV1 bitstream specification §7.5). Else a packet in the middle would look like the first one.
+    fn is_in_order(&self) -> bool {
+        let (mut highest, mut at_sequence) = (None, false);
+        self.obus.iter().all(|Outgoing { header, .. }| {
+            let spatial_id = header.spatial_id();
+            let rises = highest.is_none_or(|highest| spatial_id > highest);
+            if header.obu_type() == obu_type::SEQUENCE_HEADER {
+                at_sequence = highest.is_some();
+                return rises || header.layer().is_none();
+            }
+            if !header.is_of_frame() {
+                return true;
+            }
+            let goes_on = highest == Some(spatial_id) && !at_sequence;
+            (highest, at_sequence) = (Some(spatial_id), false);
+            rises || goes_on
+        })
     }
 
     /// Fills packets of at most `limit` bytes one after the other; returns how many.
