@@ -10,7 +10,7 @@ use tombolo_media::ivf::{IvfHeader, IvfReader, IvfWriter};
 use tombolo_media::mp4::{FragmentedMp4Writer, Sample, TrackFormat};
 use tombolo_media::ogg::{OggOpusReader, OggOpusWriter, OpusHead};
 use tombolo_media::wav::{WavEncoding, WavReader, WavWriter};
-use tombolo_rtp::codec::{Codec, annex_b, is_keyframe};
+use tombolo_rtp::codec::{Codec, annex_b, av1, h265, is_keyframe};
 
 /// Frames of each video: 3 s of 10 pictures, with a keyframe each second.
 const FRAMES: usize = 30;
@@ -44,6 +44,9 @@ fn video(encoder: &[&str], format: &str) -> Vec<u8> {
 const H264: &[&str] = &["-c:v", "libx264", "-bf", "0", "-x264-params", "slices=3:aud=1"];
 const VP8: &[&str] = &["-c:v", "libvpx", "-auto-alt-ref", "0", "-lag-in-frames", "0"];
 const VP9: &[&str] = &["-c:v", "libvpx-vp9", "-auto-alt-ref", "0", "-lag-in-frames", "0", "-cpu-used", "8"];
+
+const H265: &[&str] = &["-c:v", "libx265", "-x265-params", "bframes=0:slices=2:log-level=none"];
+const AV1: &[&str] = &["-c:v", "libaom-av1", "-usage", "realtime", "-cpu-used", "8", "-lag-in-frames", "0"];
 
 /// 2.51 s of stereo.
 fn opus() -> Vec<u8> {
@@ -152,8 +155,7 @@ fn byte_streams_go_both_ways() {
     if !has_ffmpeg("Annex-B") {
         return;
     }
-    let h265: &[&str] = &["-c:v", "libx265", "-x265-params", "bframes=0:slices=2:log-level=none"];
-    for (encoder, codec, format) in [(H264, NalCodec::H264, "h264"), (h265, NalCodec::H265, "hevc")] {
+    for (encoder, codec, format) in [(H264, NalCodec::H264, "h264"), (H265, NalCodec::H265, "hevc")] {
         let stream = video(encoder, format);
         let units = units(&stream, codec);
         assert_eq!(units.len(), FRAMES, "{format}");
@@ -240,7 +242,13 @@ fn ffmpeg_plays_recordings() {
     let vp9 = ivf_frames(&video(VP9, "ivf")).1;
     let format = TrackFormat::Vp9 { width: 320, height: 180, profile: 0, bit_depth: 8 };
     let vp9 = record(format, &vp9, |frame| frame[0] & 0x04 == 0);
-    for (name, file) in [("h264", h264), ("vp8", vp8), ("vp9", vp9)] {
+    let h265 = units(&video(H265, "hevc"), NalCodec::H265);
+    let format = TrackFormat::h265_of(&h265[0]).expect("parameter sets");
+    let h265 = record(format, &h265, h265::is_keyframe);
+    let av1 = ivf_frames(&video(AV1, "ivf")).1;
+    let format = TrackFormat::av1_of(&av1[0]).expect("a sequence header");
+    let av1 = record(format, &av1, av1::is_keyframe);
+    for (name, file) in [("h264", h264), ("hevc", h265), ("vp8", vp8), ("vp9", vp9), ("av1", av1)] {
         let told = probe(&format!("{name}.mp4"), &file);
         let codec = format!("codec_name={name}");
         assert_told(&told, &[&codec, "width=320", "height=180", "nb_read_frames=30"]);

@@ -40,7 +40,8 @@ pub struct Sample<'a> {
     pub time: u64,
     /// Whether it can be decoded without an earlier one. Always so for sound.
     pub is_keyframe: bool,
-    /// The frame: H.264 in byte stream form, one Opus packet, and else what the encoder made.
+    /// The frame: H.264 and H.265 in byte stream form, an AV1 temporal unit in the low-overhead format, one Opus packet, and
+    /// else what the encoder made.
     pub data: &'a [u8],
 }
 
@@ -342,7 +343,12 @@ mod tests {
         assert!(matches!(format(TrackFormat::Opus { channels: 3, pre_skip: 0 }), Err(WriteError::Unfit)));
         let no_sets = TrackFormat::H264 { sps: vec![0x67], pps: vec![0x68] };
         assert!(matches!(format(no_sets), Err(WriteError::Unfit)));
+        let no_sets = TrackFormat::H265 { vps: vec![0x40, 1], sps: vec![0x42, 1], pps: vec![0x44, 1] };
+        assert!(matches!(format(no_sets), Err(WriteError::Unfit)));
+        assert!(matches!(format(TrackFormat::Av1 { sequence_header: vec![0] }), Err(WriteError::Unfit)));
         assert_eq!(TrackFormat::h264_of(&[0, 0, 1, 0x65, 1]), None);
+        assert_eq!(TrackFormat::h265_of(&[0, 0, 1, 0x26, 1]), None);
+        assert_eq!(TrackFormat::av1_of(&[0x32, 1, 0x10]), None);
         let mut writer = FragmentedMp4Writer::new(Vec::new(), vec![VP8]).unwrap();
         assert!(matches!(writer.write(1, sample(0, true, b"x")), Err(WriteError::Unfit)));
         assert!(matches!(writer.write(0, sample(0, true, b"")), Err(WriteError::Unfit)));

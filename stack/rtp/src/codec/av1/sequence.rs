@@ -25,6 +25,12 @@ pub struct Av1Sequence {
     pub max_width: u32,
     /// The largest height of a frame, in pixels.
     pub max_height: u32,
+    /// `mono_chrome`: there is no colour.
+    pub monochrome: bool,
+    /// Whether colour has half the samples, across and down.
+    pub chroma_halved: [bool; 2],
+    /// `chroma_sample_position`, 0..=3.
+    pub chroma_position: u8,
     has_decoder_model: bool,
     reduced_still_picture: bool,
     frame_id_bits: u32,
@@ -53,6 +59,9 @@ impl Av1Sequence {
             bit_depth: 8,
             max_width: 0,
             max_height: 0,
+            monochrome: false,
+            chroma_halved: [true; 2],
+            chroma_position: 0,
             has_decoder_model: false,
             reduced_still_picture,
             frame_id_bits: 0,
@@ -77,13 +86,40 @@ impl Av1Sequence {
             sequence.tools(&mut bits)?;
         }
         bits.skip(3)?;
+        sequence.color_config(&mut bits)?;
+        Ok(sequence)
+    }
+
+    fn color_config(&mut self, bits: &mut BitReader<'_>) -> Result<(), DecodeError> {
+        /// Primaries, transfer and matrix of sRGB in three planes, which has all samples.
+        const SRGB: [u32; 3] = [1, 13, 0];
         let high = bits.flag()?;
-        sequence.bit_depth = match (high, profile) {
+        self.bit_depth = match (high, self.profile) {
             (false, _) => 8,
             (true, 2) if bits.flag()? => 12,
             (true, _) => 10,
         };
-        Ok(sequence)
+        self.monochrome = self.profile != 1 && bits.flag()?;
+        let described = bits.flag()?;
+        let is_srgb = described && [bits.bits(8)?, bits.bits(8)?, bits.bits(8)?] == SRGB;
+        if self.monochrome || !is_srgb {
+            bits.skip(1)?;
+        }
+        self.chroma_halved = match (self.profile, self.bit_depth) {
+            _ if self.monochrome => return Ok(()),
+            _ if is_srgb => [false; 2],
+            (0, _) => [true; 2],
+            (1, _) => [false; 2],
+            (_, 12) => {
+                let across = bits.flag()?;
+                [across, across && bits.flag()?]
+            }
+            _ => [true, false],
+        };
+        if self.chroma_halved == [true; 2] {
+            self.chroma_position = bits.bits(2)? as u8;
+        }
+        Ok(())
     }
 
     /// From `timing_info_present_flag` to the end of the operating points.
@@ -261,13 +297,39 @@ pub(super) mod tests {
         bits.bits(1, 1).bits(12, 4).bits(0, 3);
         bits.bits(0, 3);
         bits.bits(0, 4).bits(0, 1).bits(0, 1).bits(0, 1);
-        bits.bits(0, 3).bits(1, 1).bits(1, 1);
+        bits.bits(0, 3).bits(1, 1).bits(1, 1).bits(0, 1).bits(0, 1).bits(0, 1).bits(1, 1).bits(0, 1);
         let sequence = Av1Sequence::parse(&bits.bytes()).unwrap();
         assert_eq!(sequence.to_string(), "av01.2.13H.12");
+        assert_eq!((sequence.monochrome, sequence.chroma_halved), (false, [true, false]));
         assert_eq!((sequence.max_width, sequence.max_height), (3840, 2160));
         assert_eq!((sequence.frame_id_bits, sequence.order_hint_bits), (15, 0));
         assert_eq!(sequence.screen_content_tools, 0);
         assert_eq!(FrameHeader::parse(&sequence, &[0x30; 9]), Err(DecodeError::Malformed));
+    }
+
+    #[test]
+    fn colour_is_read() {
+        let color = |profile, fields: &[(u32, u32)]| {
+            let mut bits = HeaderWriter::default();
+            bits.bits(profile, 3)
+                .bits(3, 2)
+                .bits(8, 5)
+                .bits(5, 4)
+                .bits(5, 4)
+                .bits(63, 6)
+                .bits(31, 6)
+                .bits(0, 6);
+            fields.iter().for_each(|&(value, count)| {
+                bits.bits(value, count);
+            });
+            let sequence = Av1Sequence::parse(&bits.bytes()).unwrap();
+            (sequence.bit_depth, sequence.monochrome, sequence.chroma_halved, sequence.chroma_position)
+        };
+        assert_eq!(color(0, &[(0, 3), (1, 1), (2, 2)]), (8, false, [true; 2], 2));
+        assert_eq!(color(0, &[(1, 1), (1, 1), (0, 2)]), (10, true, [true; 2], 0), "gray");
+        let srgb = [(0, 1), (1, 1), (1, 8), (13, 8), (0, 8)];
+        assert_eq!(color(1, &srgb), (8, false, [false; 2], 0), "sRGB");
+        assert_eq!(color(2, &[(1, 1), (0, 1), (0, 3)]), (10, false, [true, false], 0), "4:2:2");
     }
 
     #[test]

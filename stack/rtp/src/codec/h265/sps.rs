@@ -24,8 +24,18 @@ pub struct H265Sps {
     pub level: u8,
     /// The six bytes of constraint flags.
     pub constraints: [u8; 6],
+    /// How many temporal layers there are at most, 1..=7.
+    pub temporal_layers: u8,
+    /// `sps_temporal_id_nesting_flag`: one may go up a temporal layer anywhere.
+    pub temporal_nesting: bool,
     /// `sps_seq_parameter_set_id`, 0..=15.
     pub id: u8,
+    /// `chroma_format_idc`, 0..=3.
+    pub chroma_format: u8,
+    /// Bits of a sample of brightness, 8..=16.
+    pub luma_bits: u8,
+    /// Bits of a sample of colour, 8..=16.
+    pub chroma_bits: u8,
     /// Pixels after cropping.
     pub width: u32,
     /// Pixels after cropping.
@@ -49,7 +59,7 @@ impl H265Sps {
         if sub_layers > 6 {
             return Err(DecodeError::Malformed);
         }
-        bits.skip(1)?;
+        let temporal_nesting = bits.flag()?;
         let profile_space = bits.bits(2)? as u8;
         let high_tier = bits.flag()?;
         let profile = bits.bits(5)? as u8;
@@ -64,7 +74,12 @@ impl H265Sps {
         if id > 15 {
             return Err(DecodeError::Malformed);
         }
-        let (width, height) = picture_size(&mut bits)?;
+        let (chroma_format, width, height) = picture(&mut bits)?;
+        let mut depth = || {
+            bits.exp_golomb()
+                .and_then(|more| if more > 8 { Err(DecodeError::Malformed) } else { Ok(8 + more as u8) })
+        };
+        let (luma_bits, chroma_bits) = (depth()?, depth()?);
         Ok(Self {
             profile_space,
             profile,
@@ -72,7 +87,12 @@ impl H265Sps {
             high_tier,
             level,
             constraints,
+            temporal_layers: sub_layers as u8 + 1,
+            temporal_nesting,
             id: id as u8,
+            chroma_format,
+            luma_bits,
+            chroma_bits,
             width,
             height,
         })
@@ -92,8 +112,8 @@ fn skip_sub_layers(bits: &mut BitReader<'_>, sub_layers: u32) -> Result<(), Deco
     bits.skip(2 * (8 - sub_layers) + present)
 }
 
-/// From `chroma_format_idc` to the conformance window.
-fn picture_size(bits: &mut BitReader<'_>) -> Result<(u32, u32), DecodeError> {
+/// From `chroma_format_idc` to the conformance window: that format, width and height.
+fn picture(bits: &mut BitReader<'_>) -> Result<(u8, u32, u32), DecodeError> {
     // Level 6.2 allows 8192 × 4320 and as much as 16888 in one direction.
     const MAX_SIDE: u32 = 1 << 16;
     let chroma_format = bits.exp_golomb()?;
@@ -123,7 +143,7 @@ fn picture_size(bits: &mut BitReader<'_>) -> Result<(u32, u32), DecodeError> {
         width = crop(width, unit_x)?;
         height = crop(height, unit_y)?;
     }
-    Ok((width, height))
+    Ok((chroma_format as u8, width, height))
 }
 
 impl fmt::Display for H265Sps {
@@ -150,7 +170,7 @@ pub(super) mod tests {
         bits.bits(0, 4).bits(0, 3).bits(1, 1);
         bits.bits(0, 2).bits(0, 1).bits(1, 5).bits(0x6000_0000, 32);
         bits.bits(0xb0, 8).bits(0, 32).bits(0, 8).bits(93, 8);
-        bits.ue(id).ue(1).ue(1280).ue(736).bits(1, 1).ue(0).ue(0).ue(0).ue(8);
+        bits.ue(id).ue(1).ue(1280).ue(736).bits(1, 1).ue(0).ue(0).ue(0).ue(8).ue(0).ue(0);
         bits.nal(&[0x42, 0x01])
     }
 
@@ -169,9 +189,11 @@ pub(super) mod tests {
         bits.bits(1, 2).bits(1, 1).bits(4, 5).bits(0x0800_0000, 32);
         bits.bits(0, 32).bits(0, 16).bits(150, 8);
         bits.bits(0b11_00, 4).bits(0, 12).bits(0x5a, 32).bits(0x5a, 32).bits(0, 24).bits(120, 8);
-        bits.ue(0).ue(3).bits(1, 1).ue(640).ue(360).bits(1, 1).ue(1).ue(1).ue(2).ue(2);
+        bits.ue(0).ue(3).bits(1, 1).ue(640).ue(360).bits(1, 1).ue(1).ue(1).ue(2).ue(2).ue(2).ue(4);
         let read = H265Sps::parse(&bits.nal(&[0x42, 0x01])).unwrap();
         assert_eq!((read.width, read.height), (638, 356));
+        assert_eq!((read.chroma_format, read.luma_bits, read.chroma_bits), (3, 10, 12));
+        assert_eq!((read.temporal_layers, read.temporal_nesting), (3, true));
         assert_eq!(read.to_string(), "hev1.A4.10.H150");
     }
 
