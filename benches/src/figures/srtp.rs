@@ -66,7 +66,7 @@ fn limit(profile: Profile, way: Way, len: usize) -> Box<dyn FnMut()> {
                 buf.copy_from_slice(&packets());
             }
             key.apply_keystream(&[3; 14], &mut buf[HEADER..len]);
-            black_box(key.sign(&[&buf[..len], &[0; 4]]));
+            black_box(key.sign(&buf[..len], [0; 4]));
         });
     };
     let key = (provider.aead)(aead, &vec![1; aead.key_len()]).expect("a key of its length");

@@ -19,7 +19,7 @@ impl CtrKey for Null {
 }
 
 impl CmHmacKey for Null {
-    fn sign(&self, _parts: &[&[u8]]) -> [u8; 20] {
+    fn sign(&self, _message: &[u8], _trailer: [u8; 4]) -> [u8; 20] {
         [0; 20]
     }
 }

@@ -12,25 +12,10 @@ pub trait CtrKey: Send + Sync {
     fn apply_keystream(&self, iv: &[u8; CM_IV_LEN], in_out: &mut [u8]);
 }
 
-/// AES-CM and HMAC-SHA1 under one pair of session keys (RFC 3711 §4.2). A backend that can do both at once, which
-/// most CPUs do in little more than the time of the longer one, has its own [`Self::seal`] and [`Self::open`].
+/// AES-CM and HMAC-SHA1 under one pair of session keys (RFC 3711 §4.2).
 pub trait CmHmacKey: CtrKey {
-    /// The MAC over the concatenation of `parts`.
-    fn sign(&self, parts: &[&[u8]]) -> [u8; 20];
-
-    /// Encrypts `packet` from `clear_len` on, at most its length, and returns the MAC over all of it and `trailer`.
-    fn seal(&self, iv: &[u8; CM_IV_LEN], packet: &mut [u8], clear_len: usize, trailer: [u8; 4]) -> [u8; 20] {
-        self.apply_keystream(iv, &mut packet[clear_len..]);
-        self.sign(&[packet, &trailer])
-    }
-
-    /// The MAC over `packet` and `trailer`; decrypts `packet` from `clear_len` on, at most its length, without
-    /// knowing whether the MAC is the one that the caller wants: the plaintext is not to be used before that is.
-    fn open(&self, iv: &[u8; CM_IV_LEN], packet: &mut [u8], clear_len: usize, trailer: [u8; 4]) -> [u8; 20] {
-        let mac = self.sign(&[packet, &trailer]);
-        self.apply_keystream(iv, &mut packet[clear_len..]);
-        mac
-    }
+    /// The MAC over `message` and `trailer`: the rollover counter, or the word of the SRTCP index.
+    fn sign(&self, message: &[u8], trailer: [u8; 4]) -> [u8; 20];
 
     /// The keyed HMAC, if it is in memory: then [`seal_batch`] works at the MACs of several keys together.
     fn hmac(&self) -> Option<&HmacSha1> {
@@ -38,9 +23,9 @@ pub trait CmHmacKey: CtrKey {
     }
 }
 
-/// One packet of [`seal_batch`]: the arguments of [`CmHmacKey::seal`] and its result.
+/// One packet of [`seal_batch`].
 pub struct CmJob<'a> {
-    /// Seals the packet.
+    /// What it is sealed with.
     pub key: &'a dyn CmHmacKey,
     /// See [`CtrKey::apply_keystream`].
     pub iv: [u8; CM_IV_LEN],
@@ -60,16 +45,16 @@ pub struct CmJob<'a> {
 /// time. With the blocks of a few packets in turns it has something else to do; more than four gain no more.
 pub const CM_LANES: usize = 4;
 
-/// [`CmHmacKey::seal`] for each job, under different keys, with the MACs made together.
+/// Encrypts the packet of each job and makes its MAC, under different keys, with the MACs made together.
 pub fn seal_batch(jobs: &mut [Option<CmJob<'_>>; CM_LANES]) {
-    if jobs.iter().flatten().count() == 1 || jobs.iter().flatten().any(|job| job.key.hmac().is_none()) {
-        for job in jobs.iter_mut().flatten() {
-            job.mac = job.key.seal(&job.iv, job.packet, job.clear_len, job.trailer);
-        }
-        return;
-    }
     for job in jobs.iter_mut().flatten() {
         job.key.apply_keystream(&job.iv, &mut job.packet[job.clear_len..]);
+    }
+    if jobs.iter().flatten().count() == 1 || jobs.iter().flatten().any(|job| job.key.hmac().is_none()) {
+        for job in jobs.iter_mut().flatten() {
+            job.mac = job.key.sign(job.packet, job.trailer);
+        }
+        return;
     }
     let messages = jobs.iter().flatten();
     let messages = messages.filter_map(|job| Some((job.key.hmac()?, &*job.packet, job.trailer)));

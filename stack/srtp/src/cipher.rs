@@ -77,15 +77,10 @@ impl Cipher {
         let (text, tail) = buf.split_at_mut(packet.len);
         match self {
             Self::Cm { key, salt, .. } => {
-                let (iv, roc) = (cm_iv(salt, packet.ssrc, packet.index), roc(packet.index));
-                let mac = if packet.csrc_len == 0 {
-                    key.seal(&iv, text, packet.clear_len, roc)
-                } else {
-                    put_extension_first(text, packet.csrc_len);
-                    key.apply_keystream(&iv, &mut text[packet.clear_len..]);
-                    put_sources_first(text, packet.csrc_len);
-                    key.sign(&[text, &roc])
-                };
+                put_extension_first(text, packet.csrc_len);
+                key.apply_keystream(&cm_iv(salt, packet.ssrc, packet.index), &mut text[packet.clear_len..]);
+                put_sources_first(text, packet.csrc_len);
+                let mac = key.sign(text, roc(packet.index));
                 self.put_cm_tail(tail, mki, &mac);
             }
             Self::Gcm { key, salt } => {
@@ -127,14 +122,9 @@ impl Cipher {
         match self {
             Self::Cm { key, salt, .. } => {
                 let (text, tail) = buf.split_at_mut(packet.len);
-                let tag = &tail[mki_len..];
-                let (iv, roc) = (cm_iv(salt, packet.ssrc, packet.index), roc(packet.index));
-                if packet.csrc_len == 0 {
-                    return verify(&key.open(&iv, text, packet.clear_len, roc), tag);
-                }
-                verify(&key.sign(&[text, &roc]), tag)?;
+                verify(&key.sign(text, roc(packet.index)), &tail[mki_len..])?;
                 put_extension_first(text, packet.csrc_len);
-                key.apply_keystream(&iv, &mut text[packet.clear_len..]);
+                key.apply_keystream(&cm_iv(salt, packet.ssrc, packet.index), &mut text[packet.clear_len..]);
                 put_sources_first(text, packet.csrc_len);
             }
             Self::Gcm { key, salt } => {
@@ -154,8 +144,8 @@ impl Cipher {
         let (packet, tail) = buf.split_at_mut(len);
         match self {
             Self::Cm { key, salt, .. } => {
-                let iv = cm_iv(salt, ssrc, u64::from(index));
-                let mac = key.seal(&iv, packet, RTCP_CLEAR_LEN, word);
+                key.apply_keystream(&cm_iv(salt, ssrc, u64::from(index)), &mut packet[RTCP_CLEAR_LEN..]);
+                let mac = key.sign(packet, word);
                 let (index_place, tail) = tail.split_at_mut(INDEX_LEN);
                 index_place.copy_from_slice(&word);
                 self.put_cm_tail(tail, mki, &mac);
@@ -195,14 +185,11 @@ impl Cipher {
         match self {
             Self::Cm { key, salt, .. } => {
                 let (packet, tail) = buf.split_at_mut(len);
-                let tag = &tail[INDEX_LEN + mki_len..];
-                let mac = if encrypted {
+                verify(&key.sign(packet, word.to_be_bytes()), &tail[INDEX_LEN + mki_len..])?;
+                if encrypted {
                     let iv = cm_iv(salt, ssrc, u64::from(index));
-                    key.open(&iv, packet, RTCP_CLEAR_LEN, word.to_be_bytes())
-                } else {
-                    key.sign(&[packet, &word.to_be_bytes()])
-                };
-                verify(&mac, tag)?;
+                    key.apply_keystream(&iv, &mut packet[RTCP_CLEAR_LEN..]);
+                }
             }
             Self::Gcm { key, salt } => {
                 let iv = gcm_rtcp_iv(salt, ssrc, index);
@@ -446,7 +433,7 @@ pub(crate) mod tests {
         };
         let gcm = || gcm_cipher(&provider, AeadAlgorithm::Aes128Gcm);
         let Cipher::Cm { key, .. } = cm() else { unreachable!() };
-        let cm_packet = [&plain[..], &word, &key.sign(&[&plain, &word])[..CM_TAG_LEN]].concat();
+        let cm_packet = [&plain[..], &word, &key.sign(&plain, word)[..CM_TAG_LEN]].concat();
         let Cipher::Gcm { key, salt } = gcm() else { unreachable!() };
         let aad = [&plain[..], &word].concat();
         let tag = key.seal_in_place(&gcm_rtcp_iv(&salt, 0x4d61_7273, 7), &aad, &mut []);

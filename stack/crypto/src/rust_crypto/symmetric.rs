@@ -1,23 +1,22 @@
-//! AES-CM and HMAC-SHA1.
+//! AES-CM and HMAC-SHA1, one after the other: a CPU that looks ahead no further than a few hundred instructions gains nothing
+//! by work at both in turns, since a block of SHA-1 alone is a hundred.
 //!
-//! The key stream is made in groups of eight blocks, next to each other, so that the CPU's AES unit is never idle. The
-//! `ctr` crate takes the backend's own group, which with AVX-512 has 64 blocks: a packet is mostly the rest that it
-//! encrypts block after block.
+//! The key stream is made block after block where the backend has wide vectors: its groups, of up to 64 blocks, leave most of
+//! a packet over. Blocks do not wait for each other, and each one's counter stays in registers; in memory, where it is written in
+//! parts, it would have to arrive before it is read as a whole.
 
 use aes::cipher::{
     Array, Block, BlockCipherEncBackend, BlockCipherEncClosure, BlockCipherEncrypt, BlockSizeUser, KeyInit,
-    consts::U16, typenum::Unsigned,
+    ParBlocks, consts::U16, typenum::Unsigned,
 };
 use aes::{Aes128, Aes256};
 
 use crate::{CM_IV_LEN, CmHmacKey, CryptoError, CtrKey, HmacSha1};
 
-/// Blocks of a group.
-const GROUP: usize = 8;
-/// Bytes of a group.
-const GROUP_LEN: usize = GROUP * 16;
-/// Bytes of a block of SHA-1.
-const HASH_BLOCK: usize = 64;
+/// Bytes of a block of AES.
+const BLOCK_LEN: usize = 16;
+/// The largest groups, in blocks, that are encrypted together.
+const MAX_GROUP: usize = 8;
 
 struct Ctr<C>(C);
 
@@ -48,24 +47,8 @@ impl<C> CmHmacKey for CmHmac<C>
 where
     C: BlockCipherEncrypt<BlockSize = U16> + Send + Sync,
 {
-    fn sign(&self, parts: &[&[u8]]) -> [u8; 20] {
-        self.mac.sign(parts)
-    }
-
-    fn seal(&self, iv: &[u8; CM_IV_LEN], packet: &mut [u8], clear_len: usize, trailer: [u8; 4]) -> [u8; 20] {
-        let mut mac = [0; 20];
-        let counter = Counter::new(iv);
-        let hmac = &self.mac;
-        self.cipher.encrypt_with_backend(Seal { counter, hmac, packet, clear_len, trailer, mac: &mut mac });
-        mac
-    }
-
-    fn open(&self, iv: &[u8; CM_IV_LEN], packet: &mut [u8], clear_len: usize, trailer: [u8; 4]) -> [u8; 20] {
-        let mut mac = [0; 20];
-        let counter = Counter::new(iv);
-        let hmac = &self.mac;
-        self.cipher.encrypt_with_backend(Open { counter, hmac, packet, clear_len, trailer, mac: &mut mac });
-        mac
+    fn sign(&self, message: &[u8], trailer: [u8; 4]) -> [u8; 20] {
+        self.mac.sign(message, trailer)
     }
 
     fn hmac(&self) -> Option<&HmacSha1> {
@@ -73,35 +56,32 @@ where
     }
 }
 
-/// The counter block that comes next.
-struct Counter(u128);
+/// The counter block that comes next, as the bytes of its halves; its last two bytes are zero in the second.
+struct Counter {
+    first: u64,
+    second: u64,
+    number: u64,
+}
 
 impl Counter {
     fn new(iv: &[u8; CM_IV_LEN]) -> Self {
-        let mut block = [0; 16];
+        let mut block = [0; BLOCK_LEN];
         block[..CM_IV_LEN].copy_from_slice(iv);
-        Self(u128::from_be_bytes(block))
+        let block = u128::from_le_bytes(block);
+        Self { first: block as u64, second: (block >> 64) as u64, number: 0 }
     }
 
-    /// XORs the next key stream onto `in_out`, of [`GROUP_LEN`] bytes at most.
     #[inline(always)]
-    fn apply<B: BlockCipherEncBackend<BlockSize = U16>>(&mut self, backend: &B, in_out: &mut [u8]) {
-        let mut stream: [Block<B>; GROUP] = Default::default();
-        for block in &mut stream {
-            *block = self.0.to_be_bytes().into();
-            self.0 += 1;
-        }
-        if B::ParBlocksSize::USIZE <= GROUP {
-            let (groups, rest) = Array::<_, B::ParBlocksSize>::slice_as_chunks_mut(&mut stream);
-            groups.iter_mut().for_each(|group| backend.encrypt_par_blocks(group.into()));
-            rest.iter_mut().for_each(|block| backend.encrypt_block(block.into()));
-        } else {
-            let blocks = in_out.len().div_ceil(16);
-            stream[..blocks].iter_mut().for_each(|block| backend.encrypt_block(block.into()));
-        }
-        let stream = Array::cast_slice_to_core(&stream).as_flattened();
-        in_out.iter_mut().zip(stream).for_each(|(byte, key)| *byte ^= key);
+    fn next(&mut self) -> Array<u8, U16> {
+        let number = u64::from((self.number as u16).swap_bytes()) << 48;
+        self.number += 1;
+        (u128::from(self.first) | u128::from(self.second | number) << 64).to_le_bytes().into()
     }
+}
+
+#[inline(always)]
+fn xor(in_out: &mut [u8; BLOCK_LEN], key: &Array<u8, U16>) {
+    *in_out = (u128::from_ne_bytes(*in_out) ^ u128::from_ne_bytes(key.0)).to_ne_bytes();
 }
 
 struct Apply<'a> {
@@ -116,77 +96,25 @@ impl BlockSizeUser for Apply<'_> {
 impl BlockCipherEncClosure for Apply<'_> {
     #[inline(always)]
     fn call<B: BlockCipherEncBackend<BlockSize = U16>>(mut self, backend: &B) {
-        let (groups, rest) = self.in_out.as_chunks_mut::<GROUP_LEN>();
-        for group in groups {
-            self.counter.apply(backend, group);
+        let (mut blocks, last) = self.in_out.as_chunks_mut::<BLOCK_LEN>();
+        if B::ParBlocksSize::USIZE <= MAX_GROUP {
+            let mut groups = blocks.chunks_exact_mut(B::ParBlocksSize::USIZE);
+            for group in &mut groups {
+                let mut keys = ParBlocks::<B>::from_fn(|_| self.counter.next());
+                backend.encrypt_par_blocks((&mut keys).into());
+                group.iter_mut().zip(&keys).for_each(|(block, key)| xor(block, key));
+            }
+            blocks = groups.into_remainder();
         }
-        if !rest.is_empty() {
-            self.counter.apply(backend, rest);
+        let mut next_key = || {
+            let mut key: Block<B> = self.counter.next();
+            backend.encrypt_block((&mut key).into());
+            key
+        };
+        blocks.iter_mut().for_each(|block| xor(block, &next_key()));
+        if !last.is_empty() {
+            last.iter_mut().zip(next_key()).for_each(|(byte, key)| *byte ^= key);
         }
-    }
-}
-
-/// Encrypts a group and hashes what was encrypted before: neither waits for the other, so the CPU does both at once.
-struct Seal<'a> {
-    counter: Counter,
-    hmac: &'a HmacSha1,
-    packet: &'a mut [u8],
-    clear_len: usize,
-    trailer: [u8; 4],
-    mac: &'a mut [u8; 20],
-}
-
-impl BlockSizeUser for Seal<'_> {
-    type BlockSize = U16;
-}
-
-impl BlockCipherEncClosure for Seal<'_> {
-    #[inline(always)]
-    fn call<B: BlockCipherEncBackend<BlockSize = U16>>(mut self, backend: &B) {
-        let mut hash = self.hmac.start();
-        let (mut at, mut hashed) = (self.clear_len, 0);
-        while at < self.packet.len() {
-            let end = self.packet.len().min(at + GROUP_LEN);
-            self.counter.apply(backend, &mut self.packet[at..end]);
-            let ready = at / HASH_BLOCK * HASH_BLOCK;
-            hash.update(&self.packet[hashed..ready]);
-            (at, hashed) = (end, ready);
-        }
-        hash.update(&self.packet[hashed..]);
-        hash.update(&self.trailer);
-        *self.mac = self.hmac.finish(hash);
-    }
-}
-
-/// Hashes a group and decrypts it.
-struct Open<'a> {
-    counter: Counter,
-    hmac: &'a HmacSha1,
-    packet: &'a mut [u8],
-    clear_len: usize,
-    trailer: [u8; 4],
-    mac: &'a mut [u8; 20],
-}
-
-impl BlockSizeUser for Open<'_> {
-    type BlockSize = U16;
-}
-
-impl BlockCipherEncClosure for Open<'_> {
-    #[inline(always)]
-    fn call<B: BlockCipherEncBackend<BlockSize = U16>>(mut self, backend: &B) {
-        let mut hash = self.hmac.start();
-        let (mut at, mut hashed) = (self.clear_len, 0);
-        while at < self.packet.len() {
-            let end = self.packet.len().min(at + GROUP_LEN);
-            let ready = self.packet.len().min(end.next_multiple_of(HASH_BLOCK));
-            hash.update(&self.packet[hashed..ready]);
-            self.counter.apply(backend, &mut self.packet[at..end]);
-            (at, hashed) = (end, ready);
-        }
-        hash.update(&self.packet[hashed..]);
-        hash.update(&self.trailer);
-        *self.mac = self.hmac.finish(hash);
     }
 }
 
@@ -219,7 +147,8 @@ mod tests {
         let aes = Aes128::new(&[5; 16].into());
         let key = aes_cm(&[5; 16]).unwrap();
         let iv = std::array::from_fn(|at| at as u8 + 1);
-        let expected: Vec<u8> = (0..40u16)
+        // Past the numbers of one byte.
+        let expected: Vec<u8> = (0..260u16)
             .flat_map(|number| {
                 let mut block = [0; 16];
                 block[..14].copy_from_slice(&iv);
@@ -229,7 +158,7 @@ mod tests {
                 <[u8; 16]>::from(block)
             })
             .collect();
-        for len in 0..expected.len() {
+        for len in (0..640).chain(4000..expected.len()) {
             let mut stream = vec![0; len];
             key.apply_keystream(&iv, &mut stream);
             assert_eq!(stream, expected[..len], "{len} bytes");
