@@ -8,6 +8,8 @@ use tombolo_srtp::{
     UnprotectError, protect_rtp_batch,
 };
 
+use super::support::{protect, unprotect};
+
 const SSRC: u32 = 0xcafe_0001;
 
 fn session(profile: Profile, config: &Config) -> (OutboundContext, InboundContext) {
@@ -44,27 +46,6 @@ fn rtcp(ssrc: u32) -> Vec<u8> {
     packet.extend_from_slice(&ssrc.to_be_bytes());
     packet.extend_from_slice(&[0, 0, 0, 2]);
     packet
-}
-
-fn protect(outbound: &mut OutboundContext, packet: &[u8]) -> Result<Vec<u8>, ProtectError> {
-    let mut buf = packet.to_vec();
-    buf.resize(packet.len() + MAX_OVERHEAD, 0);
-    let rtcp = packet[1] == 206;
-    let len = if rtcp {
-        outbound.protect_rtcp(&mut buf, packet.len())?
-    } else {
-        outbound.protect_rtp(&mut buf, packet.len())?
-    };
-    buf.truncate(len);
-    Ok(buf)
-}
-
-fn unprotect(inbound: &mut InboundContext, packet: &[u8]) -> Result<Vec<u8>, UnprotectError> {
-    let mut buf = packet.to_vec();
-    let rtcp = packet.get(1) == Some(&206);
-    let len = if rtcp { inbound.unprotect_rtcp(&mut buf)? } else { inbound.unprotect_rtp(&mut buf)? };
-    buf.truncate(len);
-    Ok(buf)
 }
 
 #[test]

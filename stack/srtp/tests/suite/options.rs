@@ -6,6 +6,8 @@ use tombolo_srtp::{
     UnprotectError,
 };
 
+use super::support::{protect, unprotect};
+
 /// Key material of one byte, for any profile.
 struct Material {
     profile: Profile,
@@ -41,27 +43,6 @@ fn packet(first: u8, seq: u16, rest: &[u8]) -> Vec<u8> {
 
 fn report() -> Vec<u8> {
     vec![0x81, 206, 0, 2, 0, 0, 0, 9, 0, 0, 0, 2]
-}
-
-fn protect(outbound: &mut OutboundContext, packet: &[u8]) -> Result<Vec<u8>, ProtectError> {
-    let mut buf = packet.to_vec();
-    buf.resize(packet.len() + outbound.overhead(), 0);
-    let rtcp = packet[1] == 206;
-    let len = if rtcp {
-        outbound.protect_rtcp(&mut buf, packet.len())?
-    } else {
-        outbound.protect_rtp(&mut buf, packet.len())?
-    };
-    buf.truncate(len);
-    Ok(buf)
-}
-
-fn unprotect(inbound: &mut InboundContext, sealed: &[u8]) -> Result<Vec<u8>, UnprotectError> {
-    let mut buf = sealed.to_vec();
-    let rtcp = sealed[1] == 206;
-    let len = if rtcp { inbound.unprotect_rtcp(&mut buf)? } else { inbound.unprotect_rtp(&mut buf)? };
-    buf.truncate(len);
-    Ok(buf)
 }
 
 /// RFC 3711 §3.1 and RFC 7714 §8.1: in front of an HMAC, behind the tag of an AEAD; it costs its length and no more, and
