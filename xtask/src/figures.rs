@@ -7,11 +7,14 @@
 //! The group `gateway` measures the gateway as a process, with clients beside it on another core, and only when it is
 //! named: what it tells depends on how busy the machine is.
 
-use std::collections::BTreeMap;
+mod page;
+
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
+use crate::gate;
+use crate::packages;
 use crate::process::{self, Outcome, cargo, is_installed, output, program, root, run_lines};
 
 /// The group that needs the gateway's binary, and more than one core.
@@ -31,6 +34,7 @@ pub(crate) fn run(group: Option<&str>) -> Outcome {
         figures.arg(GATEWAY);
         return run_lines(figures, |line| println!("{line}"));
     }
+    packages::ensure_peers()?;
     build(&["--features", "tombolo-benches/peers,tombolo-benches/reports", "--bin", "reports"])?;
     let libsrtp = libsrtp();
     let mut lines = Vec::new();
@@ -44,7 +48,7 @@ pub(crate) fn run(group: Option<&str>) -> Outcome {
         return Ok(());
     }
     let file = root().join("docs/figures.md");
-    let text = page(&machine(), &versions(libsrtp.as_ref()), &lines)?;
+    let text = page::write(&machine(), &versions(libsrtp.as_ref()), &gate::baseline()?, &lines)?;
     fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
     let mut reports = on_one_core(&binary("reports"), libsrtp.as_ref());
     reports.arg(target().join("criterion"));
@@ -126,8 +130,10 @@ fn versions(libsrtp: Option<&PathBuf>) -> Vec<String> {
         "sha1",
         "rtc-srtp",
         "rtc-rtp",
+        "rtc-media",
         "rtc-dtls",
         "webrtc-srtp",
+        "str0m",
         "dimpl",
         "aws-lc-rs",
     ];
@@ -153,100 +159,9 @@ fn locked(lock: &str, name: &str) -> Option<String> {
     packages.filter(|package| field(package, "name") == name).map(|package| field(package, "version")).last()
 }
 
-/// One figure beside all that it was measured beside.
-#[derive(Default)]
-struct Row {
-    ours: String,
-    unit: String,
-    /// Value and share.
-    limit: Option<(String, String)>,
-    /// Name, value, ratio.
-    peers: Vec<(String, String, f64)>,
-}
-
-/// The page: what was measured where, and a table.
-fn page(machine: &str, versions: &[String], lines: &[String]) -> Result<String, String> {
-    let mut names: Vec<&str> = Vec::new();
-    let mut rows: BTreeMap<&str, Row> = BTreeMap::new();
-    for line in lines {
-        let cells: Vec<&str> = line.split('\t').collect();
-        let [name, ours, unit, peer, theirs, ratio] = cells[..] else {
-            return Err(format!("not a figure: {line}"));
-        };
-        if !rows.contains_key(name) {
-            names.push(name);
-        }
-        let row = rows.entry(name).or_default();
-        (row.ours, row.unit) = (ours.to_owned(), unit.to_owned());
-        if peer == "limit" {
-            row.limit = Some((theirs.to_owned(), ratio.to_owned()));
-        } else {
-            let ratio = ratio.parse().map_err(|_| format!("not a ratio: {line}"))?;
-            row.peers.push((peer.to_owned(), theirs.to_owned(), ratio));
-        }
-    }
-    let mut out = format!(
-        "# Figures\n\nMade by `cargo xtask figures`; not to be edited. All contenders of a row take turns on one core, and each \
-         value is the lower quartile of its turns. Compare within a row: a busy machine is slower in all of it.\n\n\
-         - Machine: {machine}\n- Versions: {}\n\n\
-         The limit is the bare cipher, or a copy of the bytes; the share is how much of it is reached, above 100 % where work \
-         overlaps that the limit does in turn. A ratio above 1 is in our favour. Lengths are 1200 bytes where none is named; \
-         `-batch` is a packet of eight that are protected together.\n\n\
-         | figure | ours | limit (share) | best peer | ratio to it | others |\n|---|---|---|---|---|---|\n",
-        versions.join(", "),
-    );
-    for (name, row) in names.iter().filter_map(|name| Some((name, rows.get(name)?))) {
-        let limit = row.limit.as_ref().map_or_else(
-            || "–".to_owned(),
-            |(value, share)| {
-                let percent = share.parse::<f64>().unwrap_or_default() * 100.0;
-                format!("{value} ({percent:.0} %)")
-            },
-        );
-        let mut peers: Vec<_> = row.peers.iter().collect();
-        peers.sort_by(|one, other| one.2.total_cmp(&other.2));
-        let (best, ratio) = peers.first().map_or_else(
-            || ("–".to_owned(), "–".to_owned()),
-            |(peer, value, ratio)| (format!("{peer} {value}"), format!("{ratio:.2}")),
-        );
-        let others: Vec<_> = peers.iter().skip(1).map(|(peer, value, _)| format!("{peer} {value}")).collect();
-        out += &format!(
-            "| {name} | {} {} | {limit} | {best} | {ratio} | {} |\n",
-            row.ours,
-            row.unit,
-            others.join(", ")
-        );
-    }
-    Ok(out)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_row_names_the_best_peer_and_the_share_of_the_limit() {
-        let lines = [
-            "seal\t200.0\tns\tlimit\t180.0\t0.90",
-            "seal\t200.0\tns\tslow\t400.0\t2.00",
-            "seal\t200.0\tns\tquick\t210.0\t1.05",
-            "shake\t10.0\thands/s\tnobody\t5.0\t2.00",
-        ];
-        let page = page("a machine", &["x 1".to_owned()], &lines.map(str::to_owned)).unwrap();
-        assert!(
-            page.contains("| seal | 200.0 ns | 180.0 (90 %) | quick 210.0 | 1.05 | slow 400.0 |"),
-            "{page}"
-        );
-        assert!(page.contains("| shake | 10.0 hands/s | – | nobody 5.0 | 2.00 |  |"), "{page}");
-        assert!(page.contains("a machine") && page.contains("x 1"));
-    }
-
-    #[test]
-    fn what_is_no_figure_is_told() {
-        for line in ["seal\t1", "seal\t200.0\tns\tpeer\t180.0\tmuch"] {
-            assert!(page("", &[], &[line.to_owned()]).is_err());
-        }
-    }
 
     #[test]
     fn versions_are_read_from_the_lock_file() {

@@ -18,9 +18,9 @@ const TOLERANCE: f64 = 0.02;
 
 /// The cost of one iteration.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Cost {
-    instructions: f64,
-    allocations: f64,
+pub(crate) struct Cost {
+    pub(crate) instructions: f64,
+    pub(crate) allocations: f64,
 }
 
 pub(crate) fn run(update: bool) -> Outcome {
@@ -34,12 +34,22 @@ pub(crate) fn run(update: bool) -> Outcome {
     for name in listed.split_whitespace() {
         measured.insert(name.to_owned(), scenario.measure(name)?);
     }
-    let file = root().join("benches/baseline.csv");
     if update {
+        let file = file();
         return fs::write(&file, to_csv(&measured)).map_err(|error| format!("{}: {error}", file.display()));
     }
-    let baseline = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
-    compare(&from_csv(&baseline)?, &measured)
+    compare(&baseline()?, &measured)
+}
+
+fn file() -> PathBuf {
+    root().join("benches/baseline.csv")
+}
+
+/// What each scenario cost when it was last accepted.
+pub(crate) fn baseline() -> Result<BTreeMap<String, Cost>, String> {
+    let file = file();
+    let text = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+    from_csv(&text)
 }
 
 /// The program that runs the scenarios.

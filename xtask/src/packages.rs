@@ -1,4 +1,4 @@
-//! The system packages that tests need, and how they come onto the machine.
+//! The system packages that tests and figures need, and how they come onto the machine.
 
 use std::env;
 use std::fs;
@@ -32,10 +32,23 @@ const PACKAGES: [Package; 11] = [
     package("valgrind", "/usr/bin/valgrind", "the gate"),
 ];
 
-/// Installs what is missing when this is root on Debian; else names it and goes on.
+/// The peer that is written in C.
+const PEERS: [Package; 1] = [package("libsrtp2-dev", "/usr/include/srtp2/srtp.h", "the figures of libsrtp")];
+
+/// Those of the tests.
 pub(crate) fn ensure() -> Outcome {
+    provide(&PACKAGES)
+}
+
+/// Those of the figures.
+pub(crate) fn ensure_peers() -> Outcome {
+    provide(&PEERS)
+}
+
+/// Installs what is missing when this is root on Debian; else names it and goes on.
+fn provide(packages: &[Package]) -> Outcome {
     let missing: Vec<&Package> =
-        PACKAGES.iter().filter(|package| !Path::new(package.file).exists()).collect();
+        packages.iter().filter(|package| !Path::new(package.file).exists()).collect();
     if missing.is_empty() {
         return Ok(());
     }

@@ -1,4 +1,5 @@
-//! Frames to packets and back, a frame each iteration: 10 kB of video in nine packets, or one packet of sound.
+//! Frames to packets and back, a frame each iteration: 10 kB of video in nine packets, or one packet of sound. A telephone
+//! event is a key of 100 ms in four packets.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -6,6 +7,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tombolo_net::{ExtSeqNo, RtpTime};
 use tombolo_rtp::codec::annex_b::START_CODE;
+use tombolo_rtp::codec::comfort_noise::ComfortNoise;
+use tombolo_rtp::codec::telephone_event::{EventPacket, EventReceiver, EventSender};
 use tombolo_rtp::codec::{Assembler, AssemblerInput, Codec, Packetizer, RedPacketizer};
 
 use super::{Scenario, Work};
@@ -23,9 +26,22 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::new("h265-assemble-frame", || assemble(Codec::H265)),
     Scenario::new("opus-packetize-frame", || packetize(Codec::Opus)),
     Scenario::new("opus-assemble-frame", || assemble(Codec::Opus)),
+    Scenario::new("g711-packetize-frame", || packetize(Codec::Pcmu)),
+    Scenario::new("g711-assemble-frame", || assemble(Codec::Pcmu)),
+    Scenario::new("g722-packetize-frame", || packetize(Codec::G722)),
+    Scenario::new("g722-assemble-frame", || assemble(Codec::G722)),
+    Scenario::new("l16-packetize-frame", || packetize(L16)),
+    Scenario::new("l16-assemble-frame", || assemble(L16)),
     Scenario::new("red-packetize-frame", packetize_red),
     Scenario::new("red-assemble-frames", assemble_red),
+    Scenario::new("telephone-event-send", send_event),
+    Scenario::new("telephone-event-receive", receive_event),
+    Scenario::new("comfort-noise-write", write_noise),
+    Scenario::new("comfort-noise-read", read_noise),
 ];
+
+/// Linear samples of one channel.
+pub const L16: Codec = Codec::L16 { rate_hz: 44_100, channels: 1 };
 
 /// Room for a payload in a packet, in bytes.
 pub const MAX_PAYLOAD: usize = 1160;
@@ -48,7 +64,11 @@ pub fn frame(codec: Codec) -> Vec<u8> {
             let idr = [&[0x26, 1, 0x88][..], &body].concat();
             byte_stream(&[&[0x40, 1, 0x0c, 1], &[0x42, 1, 1, 0x7f], &[0x44, 1, 0xc0, 0xf3], &idr])
         }
-        _ => body[..120].to_vec(),
+        Codec::Opus => body[..120].to_vec(),
+        // Ten milliseconds.
+        Codec::L16 { .. } => body[..882].to_vec(),
+        // Twenty.
+        _ => body[..160].to_vec(),
     }
 }
 
@@ -123,5 +143,65 @@ fn assemble_red() -> Work {
             assert!(black_box(assembler.pop()).is_some());
         }
         wanted = 2;
+    })
+}
+
+/// The packets of a key of 100 ms.
+fn key(sender: &mut EventSender, at: RtpTime, mut each: impl FnMut(EventPacket)) {
+    sender.start(5, 10, at).expect("the key before is over");
+    sender.stop(at + 800);
+    while let Some(due) = sender.next_at() {
+        std::iter::from_fn(|| sender.poll(due)).for_each(&mut each);
+    }
+}
+
+fn send_event() -> Work {
+    let mut sender = EventSender::new(8000);
+    let mut at = RtpTime(0);
+    Box::new(move || {
+        at = at + 8000;
+        let mut packets = 0;
+        key(&mut sender, at, |packet| {
+            black_box(packet);
+            packets += 1;
+        });
+        assert_eq!(packets, 4);
+    })
+}
+
+fn receive_event() -> Work {
+    let mut packets = Vec::new();
+    key(&mut EventSender::new(8000), RtpTime(0), |packet| packets.push(packet));
+    let mut receiver = EventReceiver::default();
+    let (mut at, now) = (RtpTime(0), Instant::now());
+    Box::new(move || {
+        at = at + 8000;
+        for EventPacket { marker, payload, .. } in &packets {
+            receiver.push(now, *marker, at, black_box(payload)).expect("a good packet");
+        }
+        assert_eq!(std::iter::from_fn(|| black_box(receiver.poll_report())).count(), 2);
+    })
+}
+
+fn noise() -> ComfortNoise {
+    ComfortNoise::new(60).with_reflection(&[0.5, -0.25, 0.125, 0.0, 0.1, -0.1, 0.2, -0.2, 0.3, -0.3])
+}
+
+fn write_noise() -> Work {
+    let noise = noise();
+    let mut out = Vec::with_capacity(16);
+    Box::new(move || {
+        out.clear();
+        black_box(&noise).write(&mut out);
+        black_box(&out);
+    })
+}
+
+fn read_noise() -> Work {
+    let mut payload = Vec::new();
+    noise().write(&mut payload);
+    Box::new(move || {
+        let noise = ComfortNoise::parse(black_box(&payload)).expect("a good payload");
+        assert_eq!(noise.reflection().filter(|&coefficient| black_box(coefficient) != 0.0).count(), 9);
     })
 }

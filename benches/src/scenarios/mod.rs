@@ -10,7 +10,7 @@ mod null_cipher;
 mod rtp;
 mod srtp;
 
-pub use frames::{MAX_PAYLOAD, frame};
+pub use frames::{L16, MAX_PAYLOAD, frame};
 pub use null_cipher::null_provider;
 pub use rtp::browser_packet;
 pub use srtp::{FAN_OUT, LONG, SHORT};
