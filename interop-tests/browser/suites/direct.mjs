@@ -4,7 +4,7 @@ import { servePage } from "../lib/pages.mjs";
 import { wait } from "../lib/browsers.mjs";
 
 /** Glass-to-glass latency and sound offset of a direct call from `from` to `to`. */
-export async function directCall(browsers, from, to, { seconds = 5, flash = false } = {}) {
+export async function directCall(browsers, from, to, { seconds = 5, settleMs = 2500, flash = false } = {}) {
   const site = await servePage("direct");
   const sender = await browsers.page(from);
   const receiver = await browsers.page(to);
@@ -15,7 +15,7 @@ export async function directCall(browsers, from, to, { seconds = 5, flash = fals
     const offer = await sender.page.evaluate((options) => window.direct.offer(options), { flash });
     const answer = await receiver.page.evaluate((sdp) => window.direct.answer(sdp), offer);
     await sender.page.evaluate((sdp) => window.direct.accept(sdp), answer);
-    await wait(2500);
+    await wait(settleMs);
     await receiver.page.evaluate(() => window.direct.reset());
     await wait(seconds * 1000);
     const report = await receiver.page.evaluate(() => window.direct.report());

@@ -8,7 +8,7 @@ import { LiveEdge } from "./live-edge.ts";
  * Sound may be behind picture by this much before pictures wait for it: people do not notice it (ITU-R BT.1359 says up to
  * 125 ms), and waiting costs latency. Both are taken where they leave the page; screen and loudspeaker add about the same.
  */
-const SOUND_LAG_MS = 55;
+const SOUND_LAG_MS = 40;
 /** Pictures never wait longer than this for the sound. */
 const MOST_WAIT_MS = 150;
 
