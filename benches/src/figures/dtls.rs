@@ -1,17 +1,24 @@
-//! Whole DTLS 1.2 handshakes with certificates on both sides and keys for SRTP at the end, both ends in one thread, no loss.
+//! Whole handshakes of DTLS 1.2 and 1.3 with certificates on both sides and keys for SRTP at the end, both ends in one thread, no loss.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use tombolo_crypto::{CryptoProvider, HashAlgorithm};
-use tombolo_dtls::{Certificate, Config, Connection, Event, Fingerprint, Role};
+use tombolo_crypto::{CryptoProvider, HashAlgorithm, KeyExchangeGroup};
+use tombolo_dtls::{Certificate, Config, Connection, Event, Fingerprint, ProtocolVersion, Role};
 use tombolo_net::{FiveTuple, Seed};
 
 use super::{Contender, Contest, Unit};
 
 pub(super) fn contests() -> Vec<Contest> {
-    vec![Contest::new("dtls-handshakes", Unit::Rate("handshakes/s"), ours()).beside(peers::all())]
+    let rate = || Unit::Rate("handshakes/s");
+    let (v12, v13) = (ProtocolVersion::Dtls12, ProtocolVersion::Dtls13);
+    vec![
+        Contest::new("dtls-handshakes", rate(), ours(v12, KeyExchangeGroup::X25519)).beside(peers::of_1_2()),
+        Contest::new("dtls13-handshakes", rate(), ours(v13, KeyExchangeGroup::X25519))
+            .beside(peers::of_1_3()),
+        Contest::new("dtls13-pq-handshakes", rate(), ours(v13, KeyExchangeGroup::X25519MlKem768)),
+    ]
 }
 
 fn address(port: u16) -> SocketAddr {
@@ -24,19 +31,20 @@ struct Side {
 }
 
 impl Side {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, version: ProtocolVersion, group: KeyExchangeGroup) -> Self {
         let now = SystemTime::now();
         let (from, to) = (now - Duration::from_secs(3600), now + Duration::from_secs(86_400));
         let certificate =
             Certificate::self_signed(&CryptoProvider::default(), &Seed::from_number(seed), from, to)
                 .expect("a certificate");
         let fingerprint = certificate.fingerprint(HashAlgorithm::Sha256).expect("a hash");
-        Self { config: Arc::new(Config::builder(certificate).build().expect("defaults")), fingerprint }
+        let builder = Config::builder(certificate).versions(version, version).groups(vec![group]);
+        Self { config: Arc::new(builder.build().expect("settings")), fingerprint }
     }
 }
 
-fn ours() -> Contender {
-    let (client_side, server_side) = (Side::new(1), Side::new(2));
+fn ours(version: ProtocolVersion, group: KeyExchangeGroup) -> Contender {
+    let (client_side, server_side) = (Side::new(1, version, group), Side::new(2, version, group));
     let path = FiveTuple::udp(address(1), address(2));
     let mut number = 0;
     let mut buf = Vec::with_capacity(2048);
@@ -76,7 +84,12 @@ mod peers {
     use crate::figures::Contender;
 
     /// Nobody.
-    pub(super) fn all() -> Vec<(&'static str, Contender)> {
+    pub(super) fn of_1_2() -> Vec<(&'static str, Contender)> {
+        Vec::new()
+    }
+
+    /// Nobody.
+    pub(super) fn of_1_3() -> Vec<(&'static str, Contender)> {
         Vec::new()
     }
 }
@@ -86,6 +99,7 @@ mod peers {
     use std::sync::Arc;
     use std::time::Instant;
 
+    use dimpl::{Dtls, DtlsCertificate};
     use rtc_dtls::config::{ClientAuthType, ConfigBuilder, ExtendedMasterSecretType, HandshakeConfig};
     use rtc_dtls::endpoint::{Endpoint, EndpointEvent};
     use rtc_dtls::extension::extension_use_srtp::SrtpProtectionProfile;
@@ -94,12 +108,16 @@ mod peers {
     use super::address;
     use crate::figures::Contender;
 
-    pub(super) fn all() -> Vec<(&'static str, Contender)> {
-        vec![("dimpl", dimpl()), ("rtc-dtls", rtc())]
+    pub(super) fn of_1_2() -> Vec<(&'static str, Contender)> {
+        vec![("dimpl", dimpl(Dtls::new_12)), ("rtc-dtls", rtc())]
     }
 
-    fn dimpl() -> Contender {
-        use dimpl::{Config, Dtls, NamedGroup, Output, certificate};
+    pub(super) fn of_1_3() -> Vec<(&'static str, Contender)> {
+        vec![("dimpl", dimpl(Dtls::new_13))]
+    }
+
+    fn dimpl(make: fn(Arc<dimpl::Config>, DtlsCertificate, Instant) -> Dtls) -> Contender {
+        use dimpl::{Config, NamedGroup, Output, certificate};
 
         let config = Config::builder().use_server_cookie(false).kx_groups(&[NamedGroup::X25519]).build();
         let config = Arc::new(config.expect("a good configuration"));
@@ -109,7 +127,7 @@ mod peers {
         Contender::new(move || {
             let now = Instant::now();
             let mut ends = [0, 1].map(|end| {
-                let mut dtls = Dtls::new_12(Arc::clone(&config), certificates[end].clone(), now);
+                let mut dtls = make(Arc::clone(&config), certificates[end].clone(), now);
                 dtls.set_active(end == 0);
                 dtls.handle_timeout(now).expect("a handshake");
                 dtls
