@@ -97,6 +97,8 @@ export class WebRtcView implements RemoteView {
     const next = () => {
       if (this.#closed) return;
       this.element.requestVideoFrameCallback(next);
+      // Chromium may call before the first picture can be drawn: nothing would be, without an error.
+      if (this.element.readyState < HTMLMediaElement.HAVE_CURRENT_DATA) return;
       this.#frames += 1;
       this.onPicture?.(this.element, this.element.videoWidth, this.element.videoHeight);
     };
