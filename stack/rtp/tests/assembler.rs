@@ -64,17 +64,16 @@ fn frame(codec: Codec, number: usize, keyframe: bool, len: usize) -> Vec<u8> {
         Codec::Av1 if keyframe => [&AV1_SEQUENCE[..], &av1_frame(0x10, &body)].concat(),
         Codec::Av1 => av1_frame(0x30, &body),
         Codec::H264 if keyframe => {
-            let units = [&[0x67, 0x42, 0xe0, 0x1f][..], &[0x68, 0xce], &[&[0x65, 0x88][..], &body].concat()];
-            units.iter().flat_map(|unit| START_CODE.iter().chain(*unit).copied()).collect()
+            byte_stream(&[&[0x67, 0x42, 0xe0, 0x1f], &[0x68, 0xce], &[&[0x65, 0x88][..], &body].concat()])
         }
         Codec::H264 => [&START_CODE[..], &[0x41, 0x9a], &body].concat(),
-        Codec::H265 if keyframe => h265_stream(&[
+        Codec::H265 if keyframe => byte_stream(&[
             &H265_SETS[0],
             &H265_SETS[1],
             &H265_SETS[2],
             &[&[0x26, 1, 0x80][..], &body].concat(),
         ]),
-        Codec::H265 => h265_stream(&[&[&[0x02, 1, 0x80][..], &body].concat()]),
+        Codec::H265 => byte_stream(&[&[&[0x02, 1, 0x80][..], &body].concat()]),
         _ => body.into_iter().take(90).collect(),
     }
 }
@@ -85,7 +84,7 @@ const AV1_SEQUENCE: [u8; 13] = [0x0a, 0x0b, 0x00, 0x00, 0x00, 0x0c, 0xc4, 0xff, 
 /// Parameter sets of three kinds: nothing in them is looked at but where their numbers stand.
 const H265_SETS: [[u8; 4]; 3] = [[0x40, 1, 0x0c, 1], [0x42, 1, 1, 0x7f], [0x44, 1, 0xc0, 0xf3]];
 
-fn h265_stream(units: &[&[u8]]) -> Vec<u8> {
+fn byte_stream(units: &[&[u8]]) -> Vec<u8> {
     units.iter().flat_map(|unit| START_CODE.iter().chain(*unit).copied()).collect()
 }
 
@@ -384,8 +383,8 @@ fn places_and_bytes_are_bounded() {
 #[test]
 fn leading_pictures_are_left_out_where_a_receiver_begins() {
     let unit = |unit_type: u8| [&[unit_type << 1, 1, 0x80][..], &[unit_type; 30]].concat();
-    let cra = h265_stream(&[&H265_SETS[0], &H265_SETS[1], &H265_SETS[2], &unit(21)]);
-    let frames = [cra, h265_stream(&[&unit(9)]), h265_stream(&[&unit(1)])];
+    let cra = byte_stream(&[&H265_SETS[0], &H265_SETS[1], &H265_SETS[2], &unit(21)]);
+    let frames = [cra, byte_stream(&[&unit(9)]), byte_stream(&[&unit(1)])];
     let mut packetizer = Packetizer::new(Codec::H265, 0);
     let mut packets = Vec::new();
     for (n, frame) in frames.iter().chain(&frames).enumerate() {

@@ -176,10 +176,15 @@ impl AvcConfig {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// These units in byte stream form.
+    pub(in super::super) fn stream(units: &[&[u8]]) -> Vec<u8> {
+        units.iter().flat_map(|unit| START_CODE.iter().chain(*unit).copied()).collect()
+    }
 
     #[test]
     fn units_are_found_between_start_codes_of_both_lengths() {

@@ -116,7 +116,8 @@ impl H264Packetizer {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::annex_b::{START_CODE, type_of};
+    use super::super::annex_b::tests::stream;
+    use super::super::annex_b::type_of;
     use super::super::depacketizer::tests::pieces;
     use super::super::depacketizer::{Joined, JoinedFrame};
     use super::super::nal::{AccessUnits, kind as kind_of};
@@ -135,10 +136,6 @@ mod tests {
 
     const SPS: [u8; 4] = [0x67, 0x42, 0xe0, 0x1f];
     const PPS: [u8; 2] = [0x68, 0xce];
-
-    fn stream(units: &[&[u8]]) -> Vec<u8> {
-        units.iter().flat_map(|unit| START_CODE.iter().chain(*unit).copied()).collect()
-    }
 
     fn packetize(units: &[&[u8]], max: usize) -> Vec<Bytes> {
         let mut out = Vec::new();

@@ -175,7 +175,7 @@ impl H265Packetizer {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::annex_b::START_CODE;
+    use super::super::annex_b::tests::stream;
     use super::super::depacketizer::tests::pieces;
     use super::super::depacketizer::{Joined, JoinedFrame};
     use super::super::nal::{AccessUnits, kind as kind_of};
@@ -187,10 +187,6 @@ mod tests {
 
     const VPS: [u8; 4] = [0x40, 1, 0x0c, 1];
     const PPS: [u8; 4] = [0x44, 1, 0xc0, 0xf3];
-
-    fn stream(units: &[&[u8]]) -> Vec<u8> {
-        units.iter().flat_map(|unit| START_CODE.iter().chain(*unit).copied()).collect()
-    }
 
     fn packetize(units: &[&[u8]], max: usize) -> Vec<Bytes> {
         let mut out = Vec::new();
