@@ -11,6 +11,8 @@ const LEAST_PICTURES = 100;
  * take seconds to get there. What is compared is the call after that.
  */
 const SETTLE_MS = 20_000;
+/** The first second belongs to the join; what follows is the call. */
+const JOINING_PICTURES = 30;
 /** A cell's median may be this much above that of a direct call. */
 const LATENCY_ALLOWANCE_MS = 15;
 const PITCH_HZ = 1000;
@@ -81,10 +83,13 @@ async function cell(browsers, gateway, from, viewer, channel, name, direct) {
       return refused || (tile !== null && tile.distinct >= LEAST_PICTURES + 50 && (!hasSound || tile.pitchHz !== null));
     };
     let report = await until(page, complete, CELL_TIMEOUT_MS);
-    if (transport === "webrtc" && complete(report)) {
+    let unsettled = JOINING_PICTURES;
+    if (transport === "webrtc" && (tileOf(report, name)?.latencies.length ?? 0) > 0) {
       await wait(SETTLE_MS);
-      await page.reset();
-      report = await until(page, complete, CELL_TIMEOUT_MS);
+      const before = tileOf(await page.report(), name);
+      unsettled = before?.latencies.length ?? 0;
+      const least = (before?.distinct ?? 0) + LEAST_PICTURES;
+      report = await until(page, (report) => (tileOf(report, name)?.distinct ?? 0) >= least, CELL_TIMEOUT_MS);
     }
     const refusal = report.problems.find(({ code }) => code === "codec");
     if (refusal && !tileOf(report, name)?.distinct) {
@@ -92,7 +97,7 @@ async function cell(browsers, gateway, from, viewer, channel, name, direct) {
       const clear = from === "ffmpeg-whip" && viewer === "firefox-webrtc" && refusal.message.length > 20;
       return { ...base, message: refusal.message, verdict: clear ? `pass (told: ${refusal.message})` : `FAIL: ${refusal.message}` };
     }
-    return judge(base, tileOf(report, name), report, direct.get(`${from.split("-")[0]}>${browser}`) ?? null, hasSound);
+    return judge(base, tileOf(report, name), report, direct.get(`${from.split("-")[0]}>${browser}`) ?? null, hasSound, unsettled);
   } catch (error) {
     return { ...base, verdict: `FAIL: ${oneLine(error)}` };
   } finally {
@@ -100,10 +105,10 @@ async function cell(browsers, gateway, from, viewer, channel, name, direct) {
   }
 }
 
-function judge(base, tile, report, directP50, hasSound) {
+/** `unsettled` latencies came before what is compared; everything else is judged from the first picture on. */
+function judge(base, tile, report, directP50, hasSound, unsettled) {
   if (!tile) return { ...base, verdict: `FAIL: no picture; ${report.state}; ${report.problems.map(({ message }) => message).join(" / ") || "no problem told"}` };
-  // The first second belongs to the join; what follows is the call.
-  const latencies = tile.latencies.slice(30);
+  const latencies = tile.latencies.slice(unsettled);
   const p50 = percentile(latencies, 0.5);
   return {
     ...base,
