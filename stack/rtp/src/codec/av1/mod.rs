@@ -407,6 +407,7 @@ mod tests {
     fn units_whose_layers_are_in_disorder_are_refused() {
         let frame_of = |spatial_id| layered(obu_type::FRAME, Some((0, spatial_id)), &frame(false, 1));
         let sequence = |layer| layered(obu_type::SEQUENCE_HEADER, layer, &sequence_header());
+        let metadata_of = |spatial_id| layered(METADATA, Some((0, spatial_id)), &[3]);
         let bare = obu(obu_type::FRAME, &frame(false, 1));
         for (unit, is_sound) in [
             ([frame_of(0), frame_of(1)].concat(), true),
@@ -418,6 +419,10 @@ mod tests {
             ([frame_of(0), sequence(Some((0, 0))), frame_of(1)].concat(), false),
             ([frame_of(0), sequence(Some((0, 1))), frame_of(1)].concat(), true),
             ([frame_of(0), sequence(None), frame_of(1), frame_of(1)].concat(), true),
+            ([frame_of(0), sequence(None), metadata_of(1), frame_of(1)].concat(), true),
+            ([frame_of(0), sequence(None), metadata_of(0)].concat(), false),
+            ([sequence(None), metadata_of(0), frame_of(0)].concat(), true),
+            ([metadata_of(0), sequence(None), frame_of(0)].concat(), false),
         ] {
             let mut out = Vec::new();
             let packetized = Av1Packetizer::default().packetize(&unit, 1200, &mut out);

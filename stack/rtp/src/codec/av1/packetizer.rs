@@ -92,8 +92,9 @@ impl Av1Packetizer {
         Ok(())
     }
 
-    /// Whether the frames stand in the order of their spatial layers, and a sequence header within the unit in front of a
-    /// higher one (AV1 bitstream specification §7.5). Else a packet in the middle would look like the first one.
+    /// Whether what is of a frame or of a layer stands in the order of the spatial layers, and a sequence header within the
+    /// unit in front of a higher one (AV1 bitstream specification §7.5). Else a packet in the middle would look like the
+    /// first one.
     fn is_in_order(&self) -> bool {
         let (mut highest, mut at_sequence) = (None, false);
         self.obus.iter().all(|Outgoing { header, .. }| {
@@ -103,7 +104,7 @@ impl Av1Packetizer {
                 at_sequence = highest.is_some();
                 return rises || header.layer().is_none();
             }
-            if !header.is_of_frame() {
+            if !header.is_of_frame() && header.layer().is_none() {
                 return true;
             }
             let goes_on = highest == Some(spatial_id) && !at_sequence;
