@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz SECONDS`: every target of `fuzz/`, on the stable toolchain.
+//! `cargo xtask fuzz SECONDS [SEED]`: every target of `fuzz/`, on the stable toolchain.
 //!
 //! `cargo fuzz` asks for a nightly toolchain because of the sanitizers. Nothing here is `unsafe`, so coverage is all
 //! that is wanted, and the compiler's coverage pass is there in every toolchain.
@@ -17,14 +17,25 @@ const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 -Cdebug-assertions -Coverflow-checks";
 
-pub(crate) fn run(seconds: u64) -> Outcome {
+/// How each target is run.
+struct Campaign {
+    time: Duration,
+    /// libFuzzer takes one of its own where none is told.
+    seed: Option<u32>,
+}
+
+pub(crate) fn run(seconds: &str, seed: Option<&str>) -> Outcome {
+    let seconds: u64 = seconds.parse().map_err(|_| format!("not a number of seconds: {seconds}"))?;
+    let seed: Option<u32> =
+        seed.map(|seed| seed.parse().map_err(|_| format!("not a seed: {seed}"))).transpose()?;
     let target = host()?;
     let mut build = cargo(&["build", "--release", "--manifest-path", "fuzz/Cargo.toml", "--target", &target]);
     build.env("RUSTFLAGS", FLAGS).env_remove("CARGO_TARGET_DIR");
     run_program(build)?;
     let targets = targets()?;
     let jobs = thread::available_parallelism().map_or(1, usize::from).min(targets.len().max(1));
-    let each = Duration::from_secs(seconds * jobs as u64) / targets.len().max(1) as u32;
+    let time = Duration::from_secs(seconds * jobs as u64) / targets.len().max(1) as u32;
+    let campaign = Campaign { time, seed };
     let binaries = root().join("fuzz/target").join(target).join("release");
     let queue = Mutex::new(targets.iter());
     let failed = Mutex::new(Vec::new());
@@ -32,7 +43,7 @@ pub(crate) fn run(seconds: u64) -> Outcome {
         for _ in 0..jobs {
             scope.spawn(|| {
                 while let Some(name) = take(&queue) {
-                    if let Err(reason) = fuzz(name, &binaries.join(name), each)
+                    if let Err(reason) = fuzz(name, &binaries.join(name), &campaign)
                         && let Ok(mut failed) = failed.lock()
                     {
                         failed.push(format!("{name}: {reason}"));
@@ -50,9 +61,16 @@ fn take<'a>(queue: &Mutex<std::slice::Iter<'a, String>>) -> Option<&'a String> {
     queue.lock().ok()?.next()
 }
 
-/// One target for its share of the time. New inputs go to a scratch folder; the committed corpus is only read.
-fn fuzz(name: &str, binary: &std::path::Path, time: Duration) -> Outcome {
-    let scratch = root().join("fuzz/target/corpus").join(name);
+/// One target for its share of the time. New inputs go to a scratch folder, which a seed wants empty; the committed corpus
+/// is only read.
+fn fuzz(name: &str, binary: &std::path::Path, campaign: &Campaign) -> Outcome {
+    let scratch = root().join("fuzz/target").join(match campaign.seed {
+        Some(seed) => format!("corpus-{seed}/{name}"),
+        None => format!("corpus/{name}"),
+    });
+    if campaign.seed.is_some() && scratch.exists() {
+        fs::remove_dir_all(&scratch).map_err(|error| format!("{}: {error}", scratch.display()))?;
+    }
     let committed = root().join("fuzz/corpus").join(name);
     let artifacts = root().join("fuzz/artifacts").join(name);
     for folder in [&scratch, &artifacts] {
@@ -60,7 +78,8 @@ fn fuzz(name: &str, binary: &std::path::Path, time: Duration) -> Outcome {
     }
     let mut command = Command::new(binary);
     command
-        .arg(format!("-max_total_time={}", time.as_secs().max(1)))
+        .arg(format!("-max_total_time={}", campaign.time.as_secs().max(1)))
+        .args(campaign.seed.map(|seed| format!("-seed={seed}")))
         .arg(format!("-artifact_prefix={}/", artifacts.display()))
         .args(["-max_len=4096", "-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1"])
         .args([&scratch, &committed]);

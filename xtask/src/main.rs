@@ -30,7 +30,7 @@ cargo xtask COMMAND
   interop [NAME]       real peers, one tab-separated line a cell; without a name, every suite
   gate [--update]      instructions (callgrind) and allocations of each scenario against benches/baseline.csv;
                        --update writes that file
-  fuzz SECONDS         every fuzz target, SECONDS in all
+  fuzz SECONDS [SEED]  every fuzz target, SECONDS in all; the same SEED tries the same inputs in the same order
 ";
 
 fn main() -> ExitCode {
@@ -46,10 +46,8 @@ fn main() -> ExitCode {
         ["interop", name] => interop::run(Some(name)),
         ["gate"] => gate::run(false),
         ["gate", "--update"] => gate::run(true),
-        ["fuzz", seconds] => match seconds.parse() {
-            Ok(seconds) => fuzz::run(seconds),
-            Err(_) => Err(format!("not a number of seconds: {seconds}")),
-        },
+        ["fuzz", seconds] => fuzz::run(seconds, None),
+        ["fuzz", seconds, seed] => fuzz::run(seconds, Some(seed)),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(())
