@@ -1,6 +1,7 @@
 /** What a page can publish: camera and microphone, or a test picture whose age and sound can be measured. */
 
 import { clockNumber, draw, FLASH_COLUMN, FLASH_ROW, GRID_COLUMNS, GRID_ROWS } from "./measure/barcode.ts";
+import { SAMPLE_RATE_HZ } from "./media/audio-context.ts";
 import { SessionError } from "./types.ts";
 
 /** Something that makes a media stream until it is stopped. */
@@ -33,9 +34,10 @@ export async function camera(): Promise<Source> {
     });
   }
   const video = { width: { ideal: 640 }, height: { ideal: 360 }, frameRate: { ideal: 30 } };
-  const stream = await navigator.mediaDevices.getUserMedia({ video, audio: true }).catch(async (error: DOMException) => {
+  const audio = { sampleRate: { ideal: SAMPLE_RATE_HZ } };
+  const stream = await navigator.mediaDevices.getUserMedia({ video, audio }).catch(async (error: DOMException) => {
     if (error.name !== "NotFoundError") throw new SessionError(deviceProblem(error));
-    const fallback = navigator.mediaDevices.getUserMedia({ video }).catch(() => navigator.mediaDevices.getUserMedia({ audio: true }));
+    const fallback = navigator.mediaDevices.getUserMedia({ video }).catch(() => navigator.mediaDevices.getUserMedia({ audio }));
     return fallback.catch((last: DOMException) => {
       throw new SessionError(deviceProblem(last));
     });
@@ -108,7 +110,7 @@ function drawScene(context: CanvasRenderingContext2D, nowMs: number, flash: bool
 
 /** A tone in a media stream, steady or in beeps. */
 class Tone {
-  readonly #context = new AudioContext({ latencyHint: "interactive" });
+  readonly #context = new AudioContext({ latencyHint: "interactive", sampleRate: SAMPLE_RATE_HZ });
   readonly #gain: GainNode;
   readonly #oscillator: OscillatorNode;
   readonly stream: MediaStream;

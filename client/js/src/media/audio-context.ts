@@ -2,6 +2,9 @@
 
 import { LeastDelay } from "./least-delay.ts";
 
+/** The rate at which Opus is coded. */
+export const SAMPLE_RATE_HZ = 48_000;
+
 interface Loaded {
   context: AudioContext;
   worklet: Promise<boolean>;
@@ -20,7 +23,7 @@ export function setWorkletUrl(url: string): void {
 
 /** The context in which decoded sound is played, at 48 kHz where the browser allows. */
 export function playerContext(): Loaded {
-  return (player ??= load(new AudioContext({ latencyHint: "interactive", sampleRate: 48_000 })));
+  return (player ??= load(new AudioContext({ latencyHint: "interactive", sampleRate: SAMPLE_RATE_HZ })));
 }
 
 /** The context for measuring media streams: some browsers want it at the device's own rate. */

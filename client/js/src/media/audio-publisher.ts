@@ -1,5 +1,6 @@
 /** Encodes a sound track as Opus for a broadcast, while somebody subscribes to it. */
 
+import { SAMPLE_RATE_HZ } from "./audio-context.ts";
 import { type Capture, captureSound } from "./capture.ts";
 import { ClockAlign } from "./clock-align.ts";
 import { encodeFrame } from "./legacy.ts";
@@ -98,7 +99,7 @@ export class AudioPublisher {
       opus: { frameDuration: FRAME_US },
     };
     this.#encoder.configure(this.#config);
-    this.#onFormat({ codec: "opus", sampleRate: 48_000, channels, bitrateBps: BITRATE_BPS });
+    this.#onFormat({ codec: "opus", sampleRate: SAMPLE_RATE_HZ, channels, bitrateBps: BITRATE_BPS });
   }
 
   #write(chunk: EncodedAudioChunk): void {

@@ -1,6 +1,6 @@
 /** Raw pictures and sound of a track: by a track processor where the browser has one, else through an element and the worklet. */
 
-import { handedOverAtMs, meterContext } from "./audio-context.ts";
+import { handedOverAtMs, meterContext, SAMPLE_RATE_HZ } from "./audio-context.ts";
 
 /** Raw data with the time of delivery on `performance.now()`'s clock left to the reader. */
 export interface Capture<T> {
@@ -40,7 +40,10 @@ export function capturePictures(track: MediaStreamTrack): Capture<VideoFrame> {
 /** The sound of `track`. The reader closes each chunk. */
 export function captureSound(track: MediaStreamTrack): Capture<AudioData> {
   if (typeof MediaStreamTrackProcessor !== "undefined") {
-    return processor<AudioData>(new MediaStreamTrackProcessor({ track: track as MediaStreamAudioTrack, maxBufferSize: MOST_QUEUED_SOUND }).readable);
+    const resampled = resample(track);
+    const read = resampled?.track ?? (track as MediaStreamAudioTrack);
+    const capture = processor<AudioData>(new MediaStreamTrackProcessor({ track: read, maxBufferSize: MOST_QUEUED_SOUND }).readable);
+    return { read: capture.read, stop: () => (capture.stop(), resampled?.stop()) };
   }
   const queue = new CaptureQueue<AudioData>(MOST_QUEUED_SOUND);
   const { context, worklet } = meterContext();
@@ -56,6 +59,22 @@ export function captureSound(track: MediaStreamTrack): Capture<AudioData> {
     };
   });
   return queue;
+}
+
+/**
+ * The sound of `track` at the rate of Opus, when it has another. Chromium's encoder would resample it as well, but make packets
+ * that come 10 ms early or late by turns, for which each listener would wait.
+ */
+function resample(track: MediaStreamTrack): { track: MediaStreamAudioTrack; stop(): void } | null {
+  const rate = track.getSettings().sampleRate;
+  if (rate === undefined || rate === SAMPLE_RATE_HZ) return null;
+  const context = new AudioContext({ latencyHint: "interactive", sampleRate: SAMPLE_RATE_HZ });
+  const destination = context.createMediaStreamDestination();
+  context.createMediaStreamSource(new MediaStream([track])).connect(destination);
+  // Without a click the context stays silent, as every sound of the page does.
+  context.resume().catch(() => undefined);
+  const [resampled] = destination.stream.getAudioTracks();
+  return { track: resampled as MediaStreamAudioTrack, stop: () => void context.close() };
 }
 
 function audioData(context: AudioContext, data: { contextTime: number; rateHz: number; channels: Float32Array[] }): AudioData {
