@@ -20,6 +20,7 @@ pub struct Config {
     pub(crate) max_version: ProtocolVersion,
     cipher_suites: Vec<CipherSuite>,
     groups: Option<Vec<KeyExchangeGroup>>,
+    pub(crate) first_shares: bool,
     pub(crate) alpn: Vec<Vec<u8>>,
     pub(crate) server_name: Option<Vec<u8>>,
     pub(crate) key_update_after: u64,
@@ -74,6 +75,7 @@ impl Config {
             max_version: ProtocolVersion::Dtls13,
             cipher_suites: CipherSuite::ALL.to_vec(),
             groups: None,
+            first_shares: true,
             alpn: Vec::new(),
             server_name: None,
             key_update_after: 1 << 23,
@@ -186,6 +188,15 @@ impl ConfigBuilder {
     #[must_use]
     pub fn groups(mut self, groups: Vec<KeyExchangeGroup>) -> Self {
         self.0.groups = Some(groups);
+        self
+    }
+
+    /// Has a client's first hello of DTLS 1.3 carry no key share, so that it fits one datagram: the server asks for the share,
+    /// with its cookie, in one round trip more (RFC 8446 §4.2.8). For servers without ICE that keep nothing of a first hello.
+    /// Default: the hello has shares.
+    #[must_use]
+    pub const fn no_first_shares(mut self) -> Self {
+        self.0.first_shares = false;
         self
     }
 

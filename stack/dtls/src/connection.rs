@@ -18,9 +18,11 @@ use crate::flight::Flight;
 use crate::fragment::Reassembler;
 use crate::handshake::client::AwaitServerHello;
 use crate::handshake::server::AwaitClientHello;
+use crate::handshake::server13::AwaitSecondClientHello;
 use crate::handshake::{Context, Handshake};
 use crate::identity::PeerIdentity;
 use crate::key_update::KeyUpdate;
+use crate::listener::Proven;
 use crate::queue::{DatagramQueue, Held, Sealed};
 use crate::record::{ContentType, RecordLayer};
 use crate::session::{MAX_EXPORT_LEN, Parameters, Session};
@@ -94,8 +96,35 @@ impl Connection {
     /// A new association; nothing is sent before [`Connection::set_path`].
     #[must_use]
     pub fn new(config: Arc<Config>, role: Role, seed: &Seed, _now: Instant) -> Self {
+        let mut connection = Self::idle(config, role, seed);
+        let handshake = match role {
+            Role::Client => AwaitServerHello::start(&mut connection.context()).map(Handshake::ServerHello),
+            Role::Server => Ok(Handshake::ClientHello(AwaitClientHello)),
+        };
+        connection.start(handshake);
+        connection
+    }
+
+    /// A server's association with a client that has proved its address. Its hello is still to be handled.
+    pub(crate) fn accept(config: Arc<Config>, seed: &Seed, _now: Instant, proven: Proven) -> Self {
+        let mut connection = Self::idle(config, Role::Server, seed);
+        connection.records.start_at(proven.sequence);
+        connection.reassembler = Reassembler::starting_at(proven.message_seq);
+        connection.flight.start_at(proven.message_seq);
+        let handshake = match proven.retried {
+            None => Ok(Handshake::ClientHello(AwaitClientHello)),
+            Some((random, first, request)) => {
+                AwaitSecondClientHello::resume(random, &first, &request, &mut connection.context())
+            }
+        };
+        connection.start(handshake);
+        connection
+    }
+
+    /// An association without a handshake.
+    fn idle(config: Arc<Config>, role: Role, seed: &Seed) -> Self {
         let flight = Flight::new(config.retransmission, config.mtu);
-        let mut connection = Self {
+        Self {
             config,
             role,
             rng: seed.rng(),
@@ -118,16 +147,14 @@ impl Connection {
             outgoing: DatagramQueue::default(),
             events: VecDeque::new(),
             stats: Stats::default(),
-        };
-        let handshake = match role {
-            Role::Client => AwaitServerHello::start(&mut connection.context()).map(Handshake::ServerHello),
-            Role::Server => Ok(Handshake::ClientHello(AwaitClientHello)),
-        };
-        match handshake {
-            Ok(handshake) => connection.state = State::Handshaking(Box::new(handshake)),
-            Err(reason) => connection.end(Event::Failed(reason)),
         }
-        connection
+    }
+
+    fn start(&mut self, handshake: Result<Handshake, FailReason>) {
+        match handshake {
+            Ok(handshake) => self.state = State::Handshaking(Box::new(handshake)),
+            Err(reason) => self.end(Event::Failed(reason)),
+        }
     }
 
     /// What the handshake states work on.

@@ -164,13 +164,10 @@ impl Extensions {
                     put_vec8(out, |out| out.extend_from_slice(info));
                 });
             }
-            if let Some(cookie) = &self.cookie {
-                put_extension(out, COOKIE, |out| put_vec16(out, |out| out.extend_from_slice(cookie)));
-            }
         });
     }
 
-    /// Versions, names, groups, schemes and shares.
+    /// Versions, cookie, names, groups, schemes and shares.
     fn encode_negotiation(&self, place: Place, out: &mut Vec<u8>) {
         if let Some(versions) = &self.versions {
             put_extension(out, SUPPORTED_VERSIONS, |out| match place {
@@ -179,6 +176,10 @@ impl Extensions {
                 }
                 _ => versions.iter().for_each(|version| put_u16(out, *version)),
             });
+        }
+        // Early, so that it stands in the first part of a hello that is cut: a server may want it there.
+        if let Some(cookie) = &self.cookie {
+            put_extension(out, COOKIE, |out| put_vec16(out, |out| out.extend_from_slice(cookie)));
         }
         if let Some(name) = &self.server_name {
             put_extension(out, SERVER_NAME, |out| {
@@ -291,7 +292,7 @@ mod tests {
                 KeyShare { group: 29, share: vec![1; 32] },
                 KeyShare { group: 23, share: vec![4; 65] },
             ]),
-            codes: vec![43, 0, 10, 11, 13, 51, 14, 16, 23, 0xff01, 44],
+            codes: vec![43, 44, 0, 10, 11, 13, 51, 14, 16, 23, 0xff01],
         }
     }
 
@@ -330,7 +331,7 @@ mod tests {
             versions: Some(vec![0xfefc]),
             key_shares: Some(vec![KeyShare { group: 23, share: vec![] }]),
             cookie: Some(vec![1, 2]),
-            codes: vec![43, 51, 44],
+            codes: vec![43, 44, 51],
             ..Extensions::default()
         };
         let bytes = encode(&retry, Place::HelloRetryRequest);

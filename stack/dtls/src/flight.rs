@@ -126,6 +126,11 @@ impl Flight {
         }
     }
 
+    /// Starts the numbers of messages, before anything is pushed.
+    pub(crate) const fn start_at(&mut self, message_seq: u16) {
+        self.next_message_seq = message_seq;
+    }
+
     /// Forgets the flight before, which the peer has answered, and starts to prepare the next one.
     pub(crate) fn prepare(&mut self) {
         self.items = Vec::new();

@@ -168,6 +168,11 @@ pub(crate) struct Reassembler {
 }
 
 impl Reassembler {
+    /// Starts with the message of this number.
+    pub(crate) fn starting_at(message_seq: u16) -> Self {
+        Self { next_seq: message_seq, ..Self::default() }
+    }
+
     /// Takes a fragment that came in `epoch`.
     pub(crate) fn insert(&mut self, epoch: u64, fragment: Fragment<'_>) -> Inserted {
         if fragment.message_seq < self.next_seq {

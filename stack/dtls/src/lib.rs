@@ -7,12 +7,15 @@
 //! randomness of its own and no socket.
 //!
 //! Left out: resumption and early data, renegotiation (answered with no_renegotiation in 1.2), CBC and PSK suites,
-//! connection ids, a server's HelloVerifyRequest and cookies (behind ICE the peer's address is known to be its own; a
-//! client does answer both).
+//! connection ids.
+//!
+//! A server behind ICE makes its connections itself: the peer's address is known to be its own. One without ICE has a
+//! [`Listener`] make them, which asks for cookies first.
 //!
 //! | module | what |
 //! |---|---|
 //! | `connection`, `receive`, `key_update` | the machine: verbs and timers, what comes in, what is special after the handshake of 1.3 |
+//! | `listener`, `cookie` | the ear of a server without ICE |
 //! | `handshake` | the states of client and server, one struct each; the messages |
 //! | `flight`, `fragment`, `pieces`, `ack` | sending and sending again; cutting and reassembly; acknowledging |
 //! | `record`, `cipher`, `replay` | headers, protection, the replay window |
@@ -51,6 +54,7 @@ mod cipher;
 mod codec;
 mod config;
 mod connection;
+mod cookie;
 mod error;
 mod event;
 mod extension;
@@ -61,6 +65,7 @@ mod handshake;
 mod identity;
 mod key_update;
 mod keys;
+mod listener;
 mod pieces;
 mod queue;
 mod receive;
@@ -82,6 +87,7 @@ pub use connection::{Connection, Role};
 pub use error::{DecodeError, FailReason, PeerError, UseError};
 pub use event::Event;
 pub use fingerprint::{Fingerprint, FingerprintError};
+pub use listener::{Heard, Listener};
 pub use session::Parameters;
 pub use srtp::{SrtpKeys, SrtpProfileId};
 pub use stats::{DropReason, Stats};

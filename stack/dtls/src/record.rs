@@ -97,22 +97,27 @@ fn unified_len(data: &[u8]) -> Option<usize> {
 impl Header {
     /// Cuts a record off: header, body, and the bytes after it.
     pub(crate) fn split(data: &mut [u8]) -> Option<(Self, &mut [u8], &mut [u8])> {
-        let (head, tail) = data.split_first_chunk_mut::<HEADER_LEN>()?;
-        let [content_type, v0, v1, e0, e1, s0, s1, s2, s3, s4, s5, l0, l1] = *head;
-        let len = usize::from(u16::from_be_bytes([l0, l1]));
+        let (head, tail) = data.split_first_chunk_mut()?;
+        let (header, len) = Self::decode(head);
         let (body, rest) = tail.split_at_mut_checked(len)?;
+        Some((header, body, rest))
+    }
+
+    /// The header, and the length of the body after it.
+    pub(crate) const fn decode(head: &[u8; HEADER_LEN]) -> (Self, usize) {
+        let [content_type, v0, v1, e0, e1, s0, s1, s2, s3, s4, s5, l0, l1] = *head;
         let header = Self {
             content_type: ContentType(content_type),
             version: u16::from_be_bytes([v0, v1]),
             number: RecordNumber {
-                epoch: u16::from_be_bytes([e0, e1]).into(),
+                epoch: u16::from_be_bytes([e0, e1]) as u64,
                 sequence: u64::from_be_bytes([0, 0, s0, s1, s2, s3, s4, s5]),
             },
         };
-        Some((header, body, rest))
+        (header, u16::from_be_bytes([l0, l1]) as usize)
     }
 
-    fn encode(self, len: usize) -> [u8; HEADER_LEN] {
+    pub(crate) fn encode(self, len: usize) -> [u8; HEADER_LEN] {
         let mut bytes = [0; HEADER_LEN];
         bytes[0] = self.content_type.0;
         bytes[1..3].copy_from_slice(&self.version.to_be_bytes());
@@ -189,6 +194,13 @@ impl Default for RecordLayer {
 }
 
 impl RecordLayer {
+    /// Starts the numbers of epoch 0, before anything is written.
+    pub(crate) fn start_at(&mut self, sequence: u64) {
+        if let Some(first) = self.write.front_mut() {
+            first.next_sequence = sequence;
+        }
+    }
+
     /// Installs the key that is written with from now on; those before stay, for what is sent again.
     pub(crate) fn install_write(&mut self, epoch: u64, cipher: Cipher) {
         self.write.push_back(WriteEpoch { epoch, next_sequence: 0, cipher: Some(cipher) });

@@ -64,8 +64,18 @@ impl Transcript {
         algorithm: HashAlgorithm,
     ) -> Result<(), CryptoError> {
         let first = self.hash(provider, algorithm)?;
+        self.start_retried(provider, algorithm, &first)
+    }
+
+    /// Starts with the hash of a first hello, before a HelloRetryRequest is added.
+    pub(crate) fn start_retried(
+        &mut self,
+        provider: &CryptoProvider,
+        algorithm: HashAlgorithm,
+        first: &[u8],
+    ) -> Result<(), CryptoError> {
         let mut hash = (provider.hash)(algorithm)?;
-        update(&mut *hash, HandshakeType::MESSAGE_HASH, &first);
+        update(&mut *hash, HandshakeType::MESSAGE_HASH, first);
         self.running = Some(hash);
         Ok(())
     }

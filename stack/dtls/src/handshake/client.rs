@@ -12,7 +12,7 @@ use crate::handshake::message::{
     CertificateRequest, ClientHello, ServerHello, ServerKeyExchange, encode_certificate,
     encode_client_key_exchange,
 };
-use crate::handshake::{Context, Handshake, Negotiated, answered_profile, answered_protocol};
+use crate::handshake::{Context, Handshake, Negotiated, answered_profile, answered_protocol, own_scheme};
 use crate::keys::{Secrets, Sender};
 use crate::session::{Parameters, Session, SessionSecrets};
 use crate::suite::CipherSuite;
@@ -269,8 +269,12 @@ impl AwaitServerHello {
     }
 }
 
-/// The key pairs of the first hello: the preferred group, and if a peer may well not know that one, X25519 too.
+/// The key pairs of the first hello: the preferred group, and if a peer may well not know that one, X25519 too. None where
+/// the server is to ask first.
 fn first_shares(context: &mut Context<'_>) -> Result<Vec<OfferedShare>, FailReason> {
+    if !context.config.first_shares {
+        return Ok(Vec::new());
+    }
     let mut groups: Vec<(u16, KeyExchangeGroup)> = context.config.groups().collect();
     let preferred = groups.first().map(|(_, group)| *group);
     groups.retain(|(_, group)| {
@@ -358,7 +362,7 @@ impl AwaitCertificateRequest {
         message: &Message,
         context: &mut Context<'_>,
     ) -> Result<Handshake, FailReason> {
-        let scheme = context.own_scheme(ProtocolVersion::Dtls12, &request.signature_schemes)?;
+        let scheme = own_scheme(context.config, ProtocolVersion::Dtls12, &request.signature_schemes)?;
         context.transcript.add(&message.whole());
         let Self { negotiated, share, premaster } = self;
         Ok(Handshake::ServerHelloDone(AwaitServerHelloDone {

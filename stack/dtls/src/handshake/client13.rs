@@ -7,7 +7,7 @@ use crate::extension::{ALPN, Extensions, SERVER_NAME, SUPPORTED_GROUPS, USE_SRTP
 use crate::fragment::Message;
 use crate::handshake::message::{ClientHello, DigitallySigned};
 use crate::handshake::{
-    APPLICATION_EPOCH, Context, HANDSHAKE_EPOCH, Handshake, answered_profile, answered_protocol,
+    APPLICATION_EPOCH, Context, HANDSHAKE_EPOCH, Handshake, answered_profile, answered_protocol, own_scheme,
 };
 use crate::keys::Sender;
 use crate::schedule::HandshakeSecrets;
@@ -71,7 +71,7 @@ impl AwaitCertificateRequest {
         context: &mut Context<'_>,
     ) -> Result<Handshake, FailReason> {
         let offered = request.signature_schemes.as_ref().ok_or(PeerError::MissingExtension)?;
-        let scheme = context.own_scheme(ProtocolVersion::Dtls13, offered)?;
+        let scheme = own_scheme(context.config, ProtocolVersion::Dtls13, offered)?;
         context.transcript.add(&message.whole());
         let Self { parameters, secrets } = self;
         Ok(Handshake::ServerCertificate13(AwaitCertificate { parameters, secrets, scheme: Some(scheme) }))

@@ -123,19 +123,6 @@ impl Context<'_> {
             .any(|(_, scheme, kind)| suite.fits(kind) && verifies.contains(&scheme))
     }
 
-    /// The scheme that our key signs with in this version, of those that the peer verifies.
-    fn own_scheme(
-        &self,
-        version: ProtocolVersion,
-        offered: &[u16],
-    ) -> Result<(u16, SignatureScheme), PeerError> {
-        let signs = self.config.certificate.signer().schemes();
-        schemes_of(&[version])
-            .find(|(id, scheme, _)| signs.contains(scheme) && offered.contains(id))
-            .map(|(id, scheme, _)| (id, scheme))
-            .ok_or(PeerError::SignatureScheme)
-    }
-
     /// Signs, and encodes the signature with its scheme.
     fn sign(&self, (id, scheme): (u16, SignatureScheme), text: &[u8]) -> Result<Vec<u8>, CryptoError> {
         let signature = self.config.certificate.signer().sign(scheme, text)?;
@@ -254,6 +241,19 @@ impl Context<'_> {
         let expected = secret.verify_data(&self.transcript_hash(suite)?)?;
         Ok(same_verify_data(&expected, shown)?)
     }
+}
+
+/// The scheme that our key signs with in this version, of those that the peer verifies.
+fn own_scheme(
+    config: &Config,
+    version: ProtocolVersion,
+    offered: &[u16],
+) -> Result<(u16, SignatureScheme), PeerError> {
+    let signs = config.certificate.signer().schemes();
+    schemes_of(&[version])
+        .find(|(id, scheme, _)| signs.contains(scheme) && offered.contains(id))
+        .map(|(id, scheme, _)| (id, scheme))
+        .ok_or(PeerError::SignatureScheme)
 }
 
 fn same_verify_data(expected: &[u8], shown: &[u8]) -> Result<(), PeerError> {

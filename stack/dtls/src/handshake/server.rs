@@ -2,6 +2,7 @@
 
 use tombolo_crypto::{KeyExchange, SignatureScheme};
 
+use crate::config::Config;
 use crate::error::{FailReason, PeerError};
 use crate::extension::{Extensions, UseSrtp};
 use crate::fragment::{HandshakeType, Message};
@@ -9,7 +10,7 @@ use crate::handshake::client::DOWNGRADE_TO_1_2;
 use crate::handshake::message::{
     CertificateRequest, ClientHello, DigitallySigned, ServerHello, ServerKeyExchange, encode_certificate,
 };
-use crate::handshake::{Context, Handshake, Negotiated, server13};
+use crate::handshake::{Context, Handshake, Negotiated, own_scheme, server13};
 use crate::keys::{Secrets, Sender};
 use crate::session::{Parameters, Session, SessionSecrets};
 use crate::srtp::SrtpProfileId;
@@ -38,7 +39,7 @@ impl AwaitClientHello {
         message: &Message,
         context: &mut Context<'_>,
     ) -> Result<Handshake, FailReason> {
-        match choose_version(hello, context)? {
+        match choose_version(hello, context.config)? {
             ProtocolVersion::Dtls13 => server13::handle_first(hello, message, context),
             ProtocolVersion::Dtls12 => answer(hello, message, context),
         }
@@ -46,7 +47,7 @@ impl AwaitClientHello {
 }
 
 /// The highest version in common. RFC 8446 §4.2.1: supported_versions, where it is, says what the legacy version cannot.
-fn choose_version(hello: &ClientHello, context: &Context<'_>) -> Result<ProtocolVersion, PeerError> {
+pub(crate) fn choose_version(hello: &ClientHello, config: &Config) -> Result<ProtocolVersion, PeerError> {
     let offers = |version: &ProtocolVersion| match &hello.extensions.versions {
         Some(versions) => versions.contains(&version.wire()),
         // Versions count down from 0xfeff.
@@ -54,7 +55,7 @@ fn choose_version(hello: &ClientHello, context: &Context<'_>) -> Result<Protocol
             *version == ProtocolVersion::Dtls12 && hello.version >> 8 == 0xfe && hello.version <= VERSION_1_2
         }
     };
-    context.config.versions().into_iter().rev().find(offers).ok_or(PeerError::Version)
+    config.versions().into_iter().rev().find(offers).ok_or(PeerError::Version)
 }
 
 /// Answers a hello with DTLS 1.2.
@@ -63,7 +64,7 @@ fn answer(
     message: &Message,
     context: &mut Context<'_>,
 ) -> Result<Handshake, FailReason> {
-    let Choice { parameters, group, scheme } = choose(hello, context)?;
+    let Choice { parameters, group, scheme } = choose(hello, context.config)?;
     *context.version = Some(ProtocolVersion::Dtls12);
     context.transcript.add(&message.whole());
     let exchange = (context.config.provider.key_exchange)(parameters.group, context.rng)?;
@@ -90,7 +91,7 @@ fn answer(
 }
 
 /// Chooses by our own order of preference. Extensions and code points that are not known are passed over.
-fn choose(hello: &ClientHello, context: &Context<'_>) -> Result<Choice, PeerError> {
+fn choose(hello: &ClientHello, config: &Config) -> Result<Choice, PeerError> {
     let extensions = &hello.extensions;
     if !hello.compression_methods.contains(&0) {
         return Err(PeerError::IllegalParameter);
@@ -101,7 +102,6 @@ fn choose(hello: &ClientHello, context: &Context<'_>) -> Result<Choice, PeerErro
     if !extensions.extended_master_secret {
         return Err(PeerError::NoExtendedMasterSecret);
     }
-    let config = context.config;
     let kind = config.certificate.kind().ok_or(PeerError::SignatureScheme)?;
     let cipher_suite = config
         .suites(ProtocolVersion::Dtls12)
@@ -114,31 +114,28 @@ fn choose(hello: &ClientHello, context: &Context<'_>) -> Result<Choice, PeerErro
         .find(|(id, group)| group.is_symmetric() && offered.contains(id))
         .ok_or(PeerError::Group)?;
     let schemes = extensions.signature_schemes.as_ref().ok_or(PeerError::SignatureScheme)?;
-    let scheme = context.own_scheme(ProtocolVersion::Dtls12, schemes)?;
+    let scheme = own_scheme(config, ProtocolVersion::Dtls12, schemes)?;
     let parameters = Parameters {
         version: ProtocolVersion::Dtls12,
         cipher_suite,
         group: kind,
-        srtp_profile: choose_profile(extensions, context),
-        alpn: choose_protocol(extensions, context)?,
+        srtp_profile: choose_profile(extensions, config),
+        alpn: choose_protocol(extensions, config)?,
         server_name: extensions.server_name.clone(),
     };
     Ok(Choice { parameters, group, scheme })
 }
 
 /// The best SRTP profile in common.
-pub(crate) fn choose_profile(offer: &Extensions, context: &Context<'_>) -> Option<SrtpProfileId> {
+pub(crate) fn choose_profile(offer: &Extensions, config: &Config) -> Option<SrtpProfileId> {
     let offer = offer.use_srtp.as_ref()?;
-    let ours = &context.config.srtp_profiles;
+    let ours = &config.srtp_profiles;
     ours.iter().copied().find(|profile| offer.profiles.contains(&profile.0))
 }
 
 /// The best application protocol in common. Having none is an error where both sides name some (RFC 7301 §3.2).
-pub(crate) fn choose_protocol(
-    offer: &Extensions,
-    context: &Context<'_>,
-) -> Result<Option<Vec<u8>>, PeerError> {
-    let ours = &context.config.alpn;
+pub(crate) fn choose_protocol(offer: &Extensions, config: &Config) -> Result<Option<Vec<u8>>, PeerError> {
+    let ours = &config.alpn;
     match &offer.alpn {
         Some(offered) if !ours.is_empty() => {
             let chosen = ours.iter().find(|protocol| offered.contains(protocol));

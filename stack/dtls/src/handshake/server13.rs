@@ -2,14 +2,16 @@
 
 use tombolo_crypto::{KeyExchangeGroup, SignatureScheme};
 
+use crate::config::Config;
+use crate::cookie::FirstHello;
 use crate::error::{FailReason, PeerError};
 use crate::extension::{Extensions, KeyShare, UseSrtp};
-use crate::fragment::{HandshakeType, Message};
+use crate::fragment::{Fragment, HandshakeType, Message};
 use crate::handshake::message::{
     ClientHello, DigitallySigned, RETRY_RANDOM, ServerHello, encode_certificate_request_1_3,
 };
 use crate::handshake::server::{choose_profile, choose_protocol};
-use crate::handshake::{APPLICATION_EPOCH, Context, HANDSHAKE_EPOCH, Handshake};
+use crate::handshake::{APPLICATION_EPOCH, Context, HANDSHAKE_EPOCH, Handshake, own_scheme};
 use crate::keys::Sender;
 use crate::schedule::{ApplicationSecrets, HandshakeSecrets};
 use crate::session::{Parameters, SecretsOf13, Session, SessionSecrets};
@@ -18,11 +20,12 @@ use crate::version::{ProtocolVersion, VERSION_1_2, VERSION_1_3};
 use crate::x509::PublicKey;
 
 /// What the server chooses from a hello.
-struct Choice<'a> {
-    parameters: Parameters,
-    group: u16,
+pub(crate) struct Choice<'a> {
+    pub(crate) parameters: Parameters,
+    /// The code point.
+    pub(crate) group: u16,
     /// The client's share, if it has sent one for the group.
-    share: Option<&'a [u8]>,
+    pub(crate) share: Option<&'a [u8]>,
     scheme: (u16, SignatureScheme),
 }
 
@@ -32,7 +35,7 @@ pub(crate) fn handle_first(
     message: &Message,
     context: &mut Context<'_>,
 ) -> Result<Handshake, FailReason> {
-    let choice = choose(hello, context)?;
+    let choice = choose(hello, context.config)?;
     let suite = choice.parameters.cipher_suite;
     *context.version = Some(ProtocolVersion::Dtls13);
     context.transcript.add(&message.whole());
@@ -52,17 +55,23 @@ fn retry(
     let suite = choice.parameters.cipher_suite;
     context.transcript.retry(&context.config.provider, suite.hash())?;
     context.flight.prepare();
-    let extensions = Extensions {
-        versions: Some(vec![VERSION_1_3]),
-        key_shares: Some(vec![KeyShare { group: choice.group, share: Vec::new() }]),
-        ..Extensions::default()
-    };
-    let request = server_hello(RETRY_RANDOM, suite, extensions);
-    context.send(0, HandshakeType::SERVER_HELLO, request.encode());
+    let request = retry_request(suite, Some(choice.group), None);
+    context.send(0, HandshakeType::SERVER_HELLO, request);
     // The client repeats its hello until it has this: no timer is needed.
     context.launch(false);
     let state = AwaitSecondClientHello { random: hello.random, suite, group: choice.group };
     Ok(Handshake::SecondClientHello13(state))
+}
+
+/// HelloRetryRequest: for a share of a group, or for the cookie to come back.
+pub(crate) fn retry_request(suite: CipherSuite, group: Option<u16>, cookie: Option<&[u8]>) -> Vec<u8> {
+    let extensions = Extensions {
+        versions: Some(vec![VERSION_1_3]),
+        key_shares: group.map(|group| vec![KeyShare { group, share: Vec::new() }]),
+        cookie: cookie.map(<[u8]>::to_vec),
+        ..Extensions::default()
+    };
+    server_hello(RETRY_RANDOM, suite, extensions).encode()
 }
 
 /// HelloRetryRequest is out.
@@ -73,6 +82,26 @@ pub(crate) struct AwaitSecondClientHello {
 }
 
 impl AwaitSecondClientHello {
+    /// Starts with a hello whose cookie was good: the first one is known by its hash, and `request` is what answered it.
+    pub(crate) fn resume(
+        random: [u8; 32],
+        first: &FirstHello,
+        request: &[u8],
+        context: &mut Context<'_>,
+    ) -> Result<Handshake, FailReason> {
+        let FirstHello { suite, group, .. } = *first;
+        *context.version = Some(ProtocolVersion::Dtls13);
+        context.transcript.start_retried(&context.config.provider, suite.hash(), &first.hash)?;
+        context.transcript.add(&Fragment {
+            msg_type: HandshakeType::SERVER_HELLO,
+            length: request.len(),
+            message_seq: 0,
+            offset: 0,
+            bytes: request,
+        });
+        Ok(Handshake::SecondClientHello13(Self { random, suite, group }))
+    }
+
     pub(crate) fn handle(
         self,
         hello: &ClientHello,
@@ -81,7 +110,7 @@ impl AwaitSecondClientHello {
     ) -> Result<Handshake, FailReason> {
         let offers_1_3 =
             hello.extensions.versions.as_ref().is_some_and(|versions| versions.contains(&VERSION_1_3));
-        let choice = choose(hello, context)?;
+        let choice = choose(hello, context.config)?;
         let same = choice.parameters.cipher_suite == self.suite && choice.group == self.group;
         let Some(share) = choice.share.filter(|_| same && offers_1_3 && hello.random == self.random) else {
             return Err(PeerError::IllegalParameter.into());
@@ -91,13 +120,13 @@ impl AwaitSecondClientHello {
     }
 }
 
-fn choose<'a>(hello: &'a ClientHello, context: &Context<'_>) -> Result<Choice<'a>, PeerError> {
+/// Chooses by our own order of preference.
+pub(crate) fn choose<'a>(hello: &'a ClientHello, config: &Config) -> Result<Choice<'a>, PeerError> {
     let extensions = &hello.extensions;
     if hello.compression_methods != [0] || !hello.cookie.is_empty() {
         return Err(PeerError::IllegalParameter);
     }
-    let suite = context
-        .config
+    let suite = config
         .suites(ProtocolVersion::Dtls13)
         .find(|suite| hello.cipher_suites.contains(&suite.id()))
         .ok_or(PeerError::CipherSuite)?;
@@ -106,16 +135,16 @@ fn choose<'a>(hello: &'a ClientHello, context: &Context<'_>) -> Result<Choice<'a
     else {
         return Err(PeerError::MissingExtension);
     };
-    let (group, kind, share) = choose_group(groups, shares, context)?;
+    let (group, kind, share) = choose_group(groups, shares, config)?;
     let parameters = Parameters {
         version: ProtocolVersion::Dtls13,
         cipher_suite: suite,
         group: kind,
-        srtp_profile: choose_profile(extensions, context),
-        alpn: choose_protocol(extensions, context)?,
+        srtp_profile: choose_profile(extensions, config),
+        alpn: choose_protocol(extensions, config)?,
         server_name: extensions.server_name.clone(),
     };
-    let scheme = context.own_scheme(ProtocolVersion::Dtls13, schemes)?;
+    let scheme = own_scheme(config, ProtocolVersion::Dtls13, schemes)?;
     Ok(Choice { parameters, group, share, scheme })
 }
 
@@ -123,13 +152,13 @@ fn choose<'a>(hello: &'a ClientHello, context: &Context<'_>) -> Result<Choice<'a
 fn choose_group<'a>(
     groups: &[u16],
     shares: &'a [KeyShare],
-    context: &Context<'_>,
+    config: &Config,
 ) -> Result<(u16, KeyExchangeGroup, Option<&'a [u8]>), PeerError> {
     // RFC 8446 §4.2.8: no share of a group that is not offered.
     if shares.iter().any(|share| !groups.contains(&share.group)) {
         return Err(PeerError::IllegalParameter);
     }
-    let common = || context.config.groups().filter(|(id, _)| groups.contains(id));
+    let common = || config.groups().filter(|(id, _)| groups.contains(id));
     let with_share = common().find_map(|(id, group)| {
         let share = shares.iter().find(|share| share.group == id)?;
         Some((id, group, Some(&share.share[..])))
