@@ -1,5 +1,5 @@
 //! What stands between RTP streams and a useful call: retransmission, reports, feedback, bandwidth
-//! estimation, pacing, keyframe requests.
+//! estimation, pacing, keyframe requests, jitter buffers.
 //!
 //! Each feature is a folder with plain structs, one per stream or per transport, that can be used alone. None has
 //! a clock or a socket: the owner passes `now`, hands in packets, and asks for RTCP to send with the
@@ -16,6 +16,7 @@
 //! | [`bwe`] | what every bandwidth estimator is told and tells; a paced sender around one | |
 //! | [`gcc`] | an estimator from delay, loss and probes | draft-ietf-rmcat-gcc-02 |
 //! | [`pacer`] | when packets leave, and in which order | |
+//! | [`jitter`] | uneven arrivals to even sound and pictures | 3550 |
 //! | [`keyframe`] | asking for keyframes and being asked | 4585, 5104 |
 //! | [`remb`] | a ceiling for senders that know no other feedback | draft-alvestrand-rmcat-remb-03 |
 //! | [`feedback`] | how RTCP messages are put together into datagrams | 3550, 5506, 9143 |
@@ -58,6 +59,7 @@ pub mod ccfb;
 pub mod dump;
 pub mod feedback;
 pub mod gcc;
+pub mod jitter;
 pub mod keyframe;
 pub mod nack;
 pub mod pacer;

@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tombolo_interceptors::bwe::{BandwidthEstimator, PacedSender};
 use tombolo_interceptors::gcc::{Gcc, GccConfig};
+use tombolo_interceptors::jitter::{AudioBuffer, AudioConfig, AudioPacket, Mode, Playout};
 use tombolo_interceptors::nack::{
     Cache, CacheConfig, Generator, GeneratorConfig, Responder, ResponderConfig,
 };
@@ -11,6 +13,7 @@ use tombolo_interceptors::pacer::{Class, Outgoing, PacerConfig};
 use tombolo_interceptors::report::{ClockMap, ParticipantClock, ReceiverReports, SenderReports};
 use tombolo_interceptors::twcc::{Recorder, RecorderConfig, SendHistory};
 use tombolo_net::{ExtSeqNo, NtpTime, RtpTime, SeqNo, Ssrc};
+use tombolo_rtp::codec::Codec;
 use tombolo_rtp::rtcp::{Compound, Packet};
 
 /// Both ends of a stream that loses every tenth packet.
@@ -165,4 +168,30 @@ fn a_warm_paced_sender_allocates_nothing() {
     let counted = allocation_counter::measure(|| (30_000..60_000).for_each(|ms| call.millisecond(ms)));
     assert_eq!(counted.count_total, 0, "{counted:?}");
     assert!(call.sent - before > 4000, "the path was walked: {}", call.sent - before);
+}
+
+/// Sound with jitter, of which every 20th packet is lost and every 7th overtaken.
+#[test]
+fn a_warm_audio_buffer_allocates_nothing() {
+    let payload = Bytes::from_static(&[31 << 3, 1, 2, 3]);
+    let mut buffer = AudioBuffer::new(AudioConfig::new(Codec::Opus, Mode::Balanced));
+    let mut played = 0;
+    let mut packets = |numbers: std::ops::Range<u64>| {
+        for number in numbers {
+            let now = tombolo_netsim::start() + Duration::from_millis(number * 20 + number * 7919 % 60);
+            let seq = if number % 7 < 2 { number ^ 1 } else { number };
+            if seq % 20 != 3 {
+                let (seq, timestamp) = (ExtSeqNo(seq), RtpTime((seq * 960) as u32));
+                buffer.push(AudioPacket { seq, timestamp, payload: payload.clone(), arrival: now });
+            }
+            played += u64::from(matches!(buffer.pop(now), Some(Playout::Packet { .. })));
+        }
+        played
+    };
+    let before = packets(0..2000);
+    let counted = allocation_counter::measure(|| {
+        let after = packets(2000..20_000);
+        assert!(after - before > 14_000, "the path was walked: {}", after - before);
+    });
+    assert_eq!(counted.count_total, 0, "{counted:?}");
 }
