@@ -1,11 +1,13 @@
 //! What a [`crate::Connection`] is configured with.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tombolo_crypto::{CryptoProvider, KeyExchangeGroup};
 
 use crate::certificate::Certificate;
 use crate::flight::{MIN_MTU, Retransmission};
+use crate::key_log::KeyLog;
 use crate::srtp::SrtpProfileId;
 use crate::suite::{CipherSuite, group_id};
 use crate::version::ProtocolVersion;
@@ -26,6 +28,7 @@ pub struct Config {
     pub(crate) key_update_after: u64,
     pub(crate) mtu: usize,
     pub(crate) retransmission: Retransmission,
+    pub(crate) key_log: Option<Arc<dyn KeyLog>>,
 }
 
 /// What is wrong with a configuration.
@@ -85,6 +88,7 @@ impl Config {
                 max: Duration::from_secs(3),
                 attempts: 10,
             },
+            key_log: None,
         })
     }
 
@@ -251,6 +255,13 @@ impl ConfigBuilder {
     #[must_use]
     pub const fn max_retransmits(mut self, attempts: u32) -> Self {
         self.0.retransmission.attempts = attempts;
+        self
+    }
+
+    /// Tells the secrets of every connection, so that Wireshark can read a capture. For debugging alone. Default: nobody is told.
+    #[must_use]
+    pub fn key_log(mut self, log: Arc<dyn KeyLog>) -> Self {
+        self.0.key_log = Some(log);
         self
     }
 

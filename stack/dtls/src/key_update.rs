@@ -9,13 +9,15 @@ use std::time::Instant;
 
 use crate::ack;
 use crate::codec::Reader;
+use crate::config::Config;
 use crate::connection::{Connection, Role, State};
 use crate::error::{FailReason, PeerError, UseError};
 use crate::flight::{Acknowledged, MIN_MTU};
 use crate::fragment::{Fragment, HandshakeType, Inserted, Message};
 use crate::handshake::message::{Body, encode_key_update};
-use crate::handshake::{APPLICATION_EPOCH, HANDSHAKE_EPOCH};
+use crate::handshake::{APPLICATION_EPOCH, CLIENT_TRAFFIC, HANDSHAKE_EPOCH, SERVER_TRAFFIC};
 use crate::record::{ContentType, RecordNumber};
+use crate::schedule::TrafficSecret;
 use crate::session::Session;
 use crate::stats::DropReason;
 use crate::version::ProtocolVersion;
@@ -102,7 +104,10 @@ impl Connection {
     fn write_with_next_key(&mut self) -> Result<(), FailReason> {
         if let Some(secrets) = self.session.as_mut().and_then(Session::of_1_3) {
             secrets.write = secrets.write.next()?;
-            self.records.install_write(self.records.write_epoch() + 1, secrets.write.cipher()?);
+            let ours = if self.role == Role::Client { CLIENT_TRAFFIC } else { SERVER_TRAFFIC };
+            let epoch = self.records.write_epoch() + 1;
+            log_next(&self.config, &secrets.write, ours, epoch, &secrets.client_random);
+            self.records.install_write(epoch, secrets.write.cipher()?);
         }
         Ok(())
     }
@@ -110,7 +115,10 @@ impl Connection {
     fn read_with_next_key(&mut self) -> Result<(), FailReason> {
         if let Some(secrets) = self.session.as_mut().and_then(Session::of_1_3) {
             secrets.read = secrets.read.next()?;
-            self.records.install_read(self.records.read_epoch() + 1, secrets.read.cipher()?);
+            let theirs = if self.role == Role::Client { SERVER_TRAFFIC } else { CLIENT_TRAFFIC };
+            let epoch = self.records.read_epoch() + 1;
+            log_next(&self.config, &secrets.read, theirs, epoch, &secrets.client_random);
+            self.records.install_read(epoch, secrets.read.cipher()?);
         }
         Ok(())
     }
@@ -190,5 +198,12 @@ impl Connection {
                 });
             }
         }
+    }
+}
+
+/// Tells the key log the secret of an epoch after a change of keys.
+fn log_next(config: &Config, secret: &TrafficSecret, label: &str, epoch: u64, client_random: &[u8; 32]) {
+    if let Some(log) = &config.key_log {
+        log.log(&secret.logged(label, client_random).of_generation(epoch - APPLICATION_EPOCH));
     }
 }

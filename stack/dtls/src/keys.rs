@@ -5,6 +5,7 @@ use tombolo_crypto::{CryptoError, CryptoProvider, HashAlgorithm};
 use zeroize::Zeroizing;
 
 use crate::cipher::{Cipher, iv_len_1_2};
+use crate::key_log::LoggedSecret;
 use crate::suite::CipherSuite;
 
 /// Bytes of `verify_data`.
@@ -60,6 +61,11 @@ impl Secrets {
         let label = b"extended master secret";
         prf(provider, suite.hash(), premaster, label, [session_hash, &[]], &mut master[..])?;
         Ok(Self { provider: *provider, suite, master, client_random, server_random })
+    }
+
+    /// The line of the key log.
+    pub(crate) fn logged(&self) -> LoggedSecret<'_> {
+        LoggedSecret::new("CLIENT_RANDOM", &self.client_random, &self.master[..])
     }
 
     fn prf(&self, label: &[u8], seeds: [&[u8]; 2], out: &mut [u8]) -> Result<(), CryptoError> {

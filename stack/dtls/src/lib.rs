@@ -21,6 +21,7 @@
 //! | `record`, `cipher`, `replay` | headers, protection, the replay window |
 //! | `extension`, `codec`, `suite`, `version`, `alert` | the encoding and the code points |
 //! | `keys`, `schedule`, `transcript`, `session` | the key schedules of 1.2 and of 1.3 |
+//! | `key_log` | secrets for Wireshark |
 //! | `identity`, `fingerprint`, `certificate`, `x509` | who is who |
 //!
 //! # Errors and alerts
@@ -63,6 +64,7 @@ mod flight;
 mod fragment;
 mod handshake;
 mod identity;
+mod key_log;
 mod key_update;
 mod keys;
 mod listener;
@@ -87,6 +89,7 @@ pub use connection::{Connection, Role};
 pub use error::{DecodeError, FailReason, PeerError, UseError};
 pub use event::Event;
 pub use fingerprint::{Fingerprint, FingerprintError};
+pub use key_log::{KeyLog, LoggedSecret};
 pub use listener::{Heard, Listener};
 pub use session::Parameters;
 pub use srtp::{SrtpKeys, SrtpProfileId};

@@ -10,6 +10,7 @@ use tombolo_crypto::{CryptoError, CryptoProvider, Digest, NONCE_LEN};
 use zeroize::Zeroizing;
 
 use crate::cipher::Cipher;
+use crate::key_log::LoggedSecret;
 use crate::suite::CipherSuite;
 
 /// HKDF (RFC 5869) with the labels of a protocol.
@@ -71,6 +72,11 @@ pub(crate) struct TrafficSecret {
 }
 
 impl TrafficSecret {
+    /// The line of the key log.
+    pub(crate) fn logged<'a>(&'a self, label: &'a str, client_random: &'a [u8; 32]) -> LoggedSecret<'a> {
+        LoggedSecret::new(label, client_random, &self.secret)
+    }
+
     /// The record protection with this secret.
     pub(crate) fn cipher(&self) -> Result<Cipher, CryptoError> {
         let Hkdf { provider, suite, .. } = self.hkdf;
@@ -102,6 +108,7 @@ pub(crate) struct HandshakeSecrets {
     pub(crate) client: TrafficSecret,
     pub(crate) server: TrafficSecret,
     main: Digest,
+    client_random: [u8; 32],
 }
 
 impl HandshakeSecrets {
@@ -111,11 +118,17 @@ impl HandshakeSecrets {
         suite: CipherSuite,
         shared_secret: &[u8],
         transcript_hash: &[u8],
+        client_random: [u8; 32],
     ) -> Result<Self, CryptoError> {
-        Self::derive_with(Hkdf::new(*provider, suite), shared_secret, transcript_hash)
+        Self::derive_with(Hkdf::new(*provider, suite), shared_secret, transcript_hash, client_random)
     }
 
-    fn derive_with(hkdf: Hkdf, shared_secret: &[u8], transcript_hash: &[u8]) -> Result<Self, CryptoError> {
+    fn derive_with(
+        hkdf: Hkdf,
+        shared_secret: &[u8],
+        transcript_hash: &[u8],
+        client_random: [u8; 32],
+    ) -> Result<Self, CryptoError> {
         let nothing = hkdf.hash_of_nothing()?;
         let early = hkdf.extract(hkdf.zeros(), hkdf.zeros())?;
         let handshake = hkdf.extract(&hkdf.derive(&early, b"derived", &nothing)?, shared_secret)?;
@@ -123,7 +136,7 @@ impl HandshakeSecrets {
         let traffic = |label: &[u8]| -> Result<TrafficSecret, CryptoError> {
             Ok(TrafficSecret { hkdf, secret: hkdf.derive(&handshake, label, transcript_hash)? })
         };
-        Ok(Self { client: traffic(b"c hs traffic")?, server: traffic(b"s hs traffic")?, main })
+        Ok(Self { client: traffic(b"c hs traffic")?, server: traffic(b"s hs traffic")?, main, client_random })
     }
 
     /// The secrets from epoch 3 on. `transcript_hash` covers the messages up to the server's Finished.
@@ -137,6 +150,7 @@ impl HandshakeSecrets {
             client: traffic(b"c ap traffic")?,
             server: traffic(b"s ap traffic")?,
             exporter: Exporter { hkdf, secret: exporter },
+            client_random: self.client_random,
         })
     }
 }
@@ -146,6 +160,8 @@ pub(crate) struct ApplicationSecrets {
     pub(crate) client: TrafficSecret,
     pub(crate) server: TrafficSecret,
     pub(crate) exporter: Exporter,
+    /// By which the key log knows the connection.
+    pub(crate) client_random: [u8; 32],
 }
 
 /// The exporter of RFC 8446 §7.5.
@@ -155,6 +171,11 @@ pub(crate) struct Exporter {
 }
 
 impl Exporter {
+    /// The line of the key log.
+    pub(crate) fn logged<'a>(&'a self, client_random: &'a [u8; 32]) -> LoggedSecret<'a> {
+        LoggedSecret::new("EXPORTER_SECRET", client_random, &self.secret)
+    }
+
     /// Fills `out`, of less than 64 KiB.
     pub(crate) fn export(&self, label: &[u8], context: &[u8], out: &mut [u8]) -> Result<(), CryptoError> {
         let secret = self.hkdf.derive(&self.secret, label, &self.hkdf.hash_of_nothing()?)?;
@@ -186,7 +207,7 @@ mod tests {
         let shared = hex("8bd4054fb55b9d63fdfbacf9f04b9f0d35e6d63f537563efd46272900f89492d");
         let hello_hash = hex("860c06edc07858ee8e78f0e7428c58edd6b43f2ca3e6e95f02ed063cf0e1cad8");
         let finished_hash = hex("9608102a0f1ccc6db6250b7b7e417b1a000eaada3daae4777a7686c9ff83df13");
-        let handshake = HandshakeSecrets::derive_with(tls(), &shared, &hello_hash).unwrap();
+        let handshake = HandshakeSecrets::derive_with(tls(), &shared, &hello_hash, [0; 32]).unwrap();
         let application = handshake.application(&finished_hash).unwrap();
         let expected = [
             (&handshake.client.secret, "b3eddb126e067f35a780b3abf45e2d8f3b1a950738f52e9600746a0e27a55a21"),
@@ -219,7 +240,7 @@ mod tests {
             let hash = vec![5; suite.hash().output_len()];
             let derive = || {
                 let provider = CryptoProvider::default();
-                HandshakeSecrets::derive(&provider, suite, b"shared", &hash)
+                HandshakeSecrets::derive(&provider, suite, b"shared", &hash, [0; 32])
                     .unwrap()
                     .application(&hash)
                     .unwrap()

@@ -48,6 +48,8 @@ pub(crate) struct SecretsOf13 {
     pub(crate) read: TrafficSecret,
     pub(crate) write: TrafficSecret,
     pub(crate) exporter: Exporter,
+    /// By which the key log knows the connection.
+    pub(crate) client_random: [u8; 32],
 }
 
 impl Session {

@@ -31,8 +31,7 @@ impl AwaitEncryptedExtensions {
         context: &mut Context<'_>,
     ) -> Result<Self, FailReason> {
         let suite = parameters.cipher_suite;
-        let hash = context.transcript_hash(suite)?;
-        let secrets = HandshakeSecrets::derive(&context.config.provider, suite, shared_secret, &hash)?;
+        let secrets = context.handshake_secrets(suite, shared_secret, &hello.random)?;
         context.records.install_read(HANDSHAKE_EPOCH, secrets.server.cipher()?);
         context.records.install_write(HANDSHAKE_EPOCH, secrets.client.cipher()?);
         Ok(Self { hello, parameters, secrets })
@@ -151,7 +150,7 @@ impl AwaitFinished {
         let suite = parameters.cipher_suite;
         context.check_finished_1_3(suite, &secrets.server, verify_data)?;
         context.transcript.add(&message.whole());
-        let application = secrets.application(&context.transcript_hash(suite)?)?;
+        let application = context.application_secrets(suite, &secrets)?;
         context.flight.prepare();
         context.send_authentication_1_3(Sender::Client, suite, scheme, &secrets.client)?;
         context.launch(true);
@@ -161,6 +160,7 @@ impl AwaitFinished {
             read: application.server,
             write: application.client,
             exporter: application.exporter,
+            client_random: application.client_random,
         };
         Ok(Handshake::Complete(Session { parameters, secrets: SessionSecrets::Of13(Box::new(secrets)) }))
     }

@@ -59,9 +59,10 @@ use crate::flight::Flight;
 use crate::fragment::{HandshakeType, Message};
 use crate::handshake::message::{Body, DigitallySigned};
 use crate::identity::PeerIdentity;
+use crate::key_log::LoggedSecret;
 use crate::keys::{Secrets, Sender};
 use crate::record::RecordLayer;
-use crate::schedule::TrafficSecret;
+use crate::schedule::{ApplicationSecrets, HandshakeSecrets, TrafficSecret};
 use crate::session::{Parameters, Session};
 use crate::srtp::SrtpProfileId;
 use crate::suite::{CipherSuite, schemes_of};
@@ -73,6 +74,10 @@ use crate::x509::PublicKey;
 pub(crate) const HANDSHAKE_EPOCH: u64 = 2;
 /// The first epoch of application data in DTLS 1.3.
 pub(crate) const APPLICATION_EPOCH: u64 = 3;
+
+/// The labels of the key log for the traffic secrets of either side.
+pub(crate) const CLIENT_TRAFFIC: &str = "CLIENT_TRAFFIC_SECRET";
+pub(crate) const SERVER_TRAFFIC: &str = "SERVER_TRAFFIC_SECRET";
 
 /// What the states work on.
 pub(crate) struct Context<'a> {
@@ -172,11 +177,47 @@ impl Context<'_> {
         let provider = &self.config.provider;
         let secrets =
             Secrets::derive(provider, suite, premaster, &session_hash, client_random, server_random)?;
+        self.log(&secrets.logged());
         let (client, server) = secrets.ciphers()?;
         let (read, write) = if us == Sender::Client { (server, client) } else { (client, server) };
         self.records.install_read(1, read);
         self.records.install_write(1, write);
         Ok(secrets)
+    }
+
+    fn log(&self, secret: &LoggedSecret<'_>) {
+        if let Some(log) = &self.config.key_log {
+            log.log(secret);
+        }
+    }
+
+    /// The secrets of epoch 2 over the transcript up to ServerHello.
+    fn handshake_secrets(
+        &self,
+        suite: CipherSuite,
+        shared_secret: &[u8],
+        client_random: &[u8; 32],
+    ) -> Result<HandshakeSecrets, CryptoError> {
+        let hash = self.transcript_hash(suite)?;
+        let secrets =
+            HandshakeSecrets::derive(&self.config.provider, suite, shared_secret, &hash, *client_random)?;
+        self.log(&secrets.client.logged("CLIENT_HANDSHAKE_TRAFFIC_SECRET", client_random));
+        self.log(&secrets.server.logged("SERVER_HANDSHAKE_TRAFFIC_SECRET", client_random));
+        Ok(secrets)
+    }
+
+    /// The secrets from epoch 3 on over the transcript up to the server's Finished.
+    fn application_secrets(
+        &self,
+        suite: CipherSuite,
+        secrets: &HandshakeSecrets,
+    ) -> Result<ApplicationSecrets, CryptoError> {
+        let application = secrets.application(&self.transcript_hash(suite)?)?;
+        let client_random = &application.client_random;
+        self.log(&application.client.logged(CLIENT_TRAFFIC, client_random).of_generation(0));
+        self.log(&application.server.logged(SERVER_TRAFFIC, client_random).of_generation(0));
+        self.log(&application.exporter.logged(client_random));
+        Ok(application)
     }
 
     /// Adds our ChangeCipherSpec and Finished of 1.2.

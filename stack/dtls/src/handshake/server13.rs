@@ -41,7 +41,7 @@ pub(crate) fn handle_first(
     context.transcript.add(&message.whole());
     context.transcript.start_1_3(&context.config.provider, suite.hash())?;
     match choice.share {
-        Some(share) => answer(&choice, share, context),
+        Some(share) => answer(&choice, share, &hello.random, context),
         None => retry(hello, &choice, context),
     }
 }
@@ -116,7 +116,7 @@ impl AwaitSecondClientHello {
             return Err(PeerError::IllegalParameter.into());
         };
         context.transcript.add(&message.whole());
-        answer(&choice, share, context)
+        answer(&choice, share, &hello.random, context)
     }
 }
 
@@ -179,7 +179,12 @@ fn server_hello(random: [u8; 32], suite: CipherSuite, extensions: Extensions) ->
 }
 
 /// Sends our flight, from ServerHello to Finished.
-fn answer(choice: &Choice<'_>, share: &[u8], context: &mut Context<'_>) -> Result<Handshake, FailReason> {
+fn answer(
+    choice: &Choice<'_>,
+    share: &[u8],
+    client_random: &[u8; 32],
+    context: &mut Context<'_>,
+) -> Result<Handshake, FailReason> {
     let parameters = choice.parameters.clone();
     let suite = parameters.cipher_suite;
     let response = context
@@ -196,8 +201,7 @@ fn answer(choice: &Choice<'_>, share: &[u8], context: &mut Context<'_>) -> Resul
     let hello = server_hello(context.random(), suite, extensions);
     context.send(0, HandshakeType::SERVER_HELLO, hello.encode());
 
-    let hash = context.transcript_hash(suite)?;
-    let secrets = HandshakeSecrets::derive(&context.config.provider, suite, &response.secret, &hash)?;
+    let secrets = context.handshake_secrets(suite, &response.secret, client_random)?;
     context.records.install_read(HANDSHAKE_EPOCH, secrets.client.cipher()?);
     context.records.install_write(HANDSHAKE_EPOCH, secrets.server.cipher()?);
     let mut encrypted = Vec::new();
@@ -216,7 +220,7 @@ fn answer(choice: &Choice<'_>, share: &[u8], context: &mut Context<'_>) -> Resul
     context.send_authentication_1_3(Sender::Server, suite, Some(choice.scheme), &secrets.server)?;
     context.launch(true);
 
-    let application = secrets.application(&context.transcript_hash(suite)?)?;
+    let application = context.application_secrets(suite, &secrets)?;
     context.records.install_write(APPLICATION_EPOCH, application.server.cipher()?);
     Ok(Handshake::ClientCertificate13(AwaitCertificate { parameters, secrets, application }))
 }
@@ -285,6 +289,7 @@ impl AwaitFinished {
             read: application.client,
             write: application.server,
             exporter: application.exporter,
+            client_random: application.client_random,
         };
         Ok(Handshake::Complete(Session { parameters, secrets: SessionSecrets::Of13(Box::new(secrets)) }))
     }

@@ -6,6 +6,7 @@ mod browser;
 mod exhaustive;
 mod handshake;
 mod identity;
+mod key_log;
 mod listener;
 mod network;
 mod peer;
