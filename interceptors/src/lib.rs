@@ -16,6 +16,7 @@
 //! | [`bwe`] | what every bandwidth estimator is told and tells; a paced sender around one | |
 //! | [`gcc`] | an estimator from delay, loss and probes | draft-ietf-rmcat-gcc-02 |
 //! | [`pacer`] | when packets leave, and in which order | |
+//! | [`fec`] | losses repaired without asking: FlexFEC, ULPFEC, redundant sound | 2198, 5109, 8627 |
 //! | [`jitter`] | uneven arrivals to even sound and pictures | 3550 |
 //! | [`keyframe`] | asking for keyframes and being asked | 4585, 5104 |
 //! | [`remb`] | a ceiling for senders that know no other feedback | draft-alvestrand-rmcat-remb-03 |
@@ -57,6 +58,7 @@
 pub mod bwe;
 pub mod ccfb;
 pub mod dump;
+pub mod fec;
 pub mod feedback;
 pub mod gcc;
 pub mod jitter;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tombolo_interceptors::bwe::{BandwidthEstimator, PacedSender};
+use tombolo_interceptors::fec::{Decoder, DecoderConfig, Encoder, Format, flexfec};
 use tombolo_interceptors::gcc::{Gcc, GccConfig};
 use tombolo_interceptors::jitter::{AudioBuffer, AudioConfig, AudioPacket, Mode, Playout};
 use tombolo_interceptors::nack::{
@@ -15,6 +16,7 @@ use tombolo_interceptors::twcc::{Recorder, RecorderConfig, SendHistory};
 use tombolo_net::{ExtSeqNo, NtpTime, RtpTime, SeqNo, Ssrc};
 use tombolo_rtp::codec::Codec;
 use tombolo_rtp::rtcp::{Compound, Packet};
+use tombolo_rtp::{ExtensionForm, RtpHeader};
 
 /// Both ends of a stream that loses every tenth packet.
 struct Call {
@@ -192,6 +194,43 @@ fn a_warm_audio_buffer_allocates_nothing() {
     let counted = allocation_counter::measure(|| {
         let after = packets(2000..20_000);
         assert!(after - before > 14_000, "the path was walked: {}", after - before);
+    });
+    assert_eq!(counted.count_total, 0, "{counted:?}");
+}
+
+/// Frames of nine packets with three repair packets, of which every eleventh packet is lost.
+#[test]
+fn a_warm_encoder_and_a_warm_decoder_allocate_nothing() {
+    let (mut encoder, mut decoder) =
+        (Encoder::new(Format::FlexFec(Ssrc(1))), Decoder::new(DecoderConfig::new(Ssrc(1))));
+    let (mut packet, mut seq, mut recovered) = (Vec::with_capacity(2000), SeqNo(0), 0);
+    let mut frames = |count: u32| {
+        for frame in 0..count {
+            for piece in 0..9 {
+                let timestamp = RtpTime(frame * 3000);
+                packet.clear();
+                RtpHeader { marker: piece == 8, payload_type: 96, seq, timestamp, ssrc: Ssrc(1) }
+                    .write(&mut packet, ExtensionForm::OneByte);
+                packet.resize(1000 + usize::from(seq.0 % 50), piece);
+                assert!(encoder.push(&packet));
+                if !seq.0.is_multiple_of(11) {
+                    decoder.on_packet(&packet);
+                }
+                seq = seq.next();
+            }
+            encoder.finish(3, |payload| {
+                decoder.on_repair(&flexfec::parse(payload).expect("a repair packet"));
+            });
+            while decoder.poll_recovered().is_some() {
+                recovered += 1;
+            }
+        }
+        recovered
+    };
+    let before = frames(200);
+    let counted = allocation_counter::measure(|| {
+        let after = frames(2000);
+        assert!(after - before > 1600, "the path was walked: {}", after - before);
     });
     assert_eq!(counted.count_total, 0, "{counted:?}");
 }

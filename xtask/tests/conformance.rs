@@ -6,8 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The prefixes of the rows' ids.
-const KINDS: [&str; 13] =
-    ["STUN", "ICE", "CONS", "TURN", "DTLS", "SRTP", "MUX", "SCTP", "RTP", "RTX", "RTCP", "SDP", "WHIP"];
+const KINDS: [&str; 14] = [
+    "STUN", "ICE", "CONS", "TURN", "DTLS", "SRTP", "MUX", "SCTP", "RTP", "RTX", "FEC", "RTCP", "SDP", "WHIP",
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_path_buf()

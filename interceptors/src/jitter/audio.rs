@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tombolo_net::{ExtSeqNo, RtpTime};
 use tombolo_rtp::codec::Codec;
+use tombolo_rtp::codec::red::RedPayload;
 
 use super::{Baseline, Mode, TargetConfig, TargetDelay, micros};
 
@@ -132,6 +133,8 @@ pub struct AudioStats {
     pub held: u64,
     /// Packets that came after their place had been concealed.
     pub late: u64,
+    /// Packets that were missing when a later one brought them again.
+    pub recovered: u64,
     /// Packets that came twice.
     pub duplicates: u64,
     /// Packets that came after one with a higher number.
@@ -217,6 +220,36 @@ impl AudioBuffer {
             self.restart(seq);
         }
         self.store((seq - self.next) as usize, packet);
+    }
+
+    /// Takes a packet of redundant audio (RFC 2198): its primary block, and earlier ones in the place of packets that are missing.
+    /// Blocks of another payload type than `payload_type` are left out.
+    pub fn push_red(&mut self, packet: AudioPacket, payload_type: u8) {
+        let Ok(red) = RedPayload::parse(&packet.payload) else {
+            self.push(AudioPacket { payload: Bytes::new(), ..packet });
+            return;
+        };
+        for (seq, timestamp, block) in red.packets(packet.seq, packet.timestamp, payload_type) {
+            if self.lacks(seq.0, timestamp, packet.timestamp) {
+                self.stats.recovered += 1;
+                let at = (seq.0 - self.next) as usize;
+                let payload = packet.payload.slice_ref(block);
+                self.store(at, AudioPacket { seq, timestamp, payload, arrival: packet.arrival });
+            }
+        }
+        let primary = red.primary();
+        let payload = if primary.payload_type == payload_type { primary.data } else { &[] };
+        let payload = packet.payload.slice_ref(payload);
+        self.push(AudioPacket { payload, ..packet });
+    }
+
+    /// Whether a packet before one at `before` is missing and still of use.
+    fn lacks(&self, seq: u64, timestamp: RtpTime, before: RtpTime) -> bool {
+        let Some(at) = seq.checked_sub(self.next).filter(|_| self.highest.is_some()) else { return false };
+        let place = usize::try_from(at).ok().filter(|at| *at < usize::from(self.config.max_packets));
+        let fits = before.is_newer_than(timestamp)
+            && self.position.is_none_or(|position| timestamp.distance_from(position) >= 0);
+        fits && place.is_some_and(|place| self.slots.get(place).is_none_or(Option::is_none))
     }
 
     /// What to play now, when the player needs more; `None`: nothing yet, play silence.
@@ -575,6 +608,26 @@ mod tests {
         let played: Vec<_> = (2..8).map(|n| told(buffer.pop(at(n * 20 + 5)))).collect();
         assert_eq!(played, [0, 1, 2, -4, -4, 5]);
         assert_eq!(buffer.stats().concealed, 0);
+    }
+
+    #[test]
+    fn redundant_sound_fills_the_holes() {
+        let mut buffer = buffer(Mode::Balanced, 40);
+        let mut packetizer = tombolo_rtp::codec::RedPacketizer::new(111, 2);
+        for n in 0..12_u64 {
+            let plain = packet(n, n * 20);
+            let mut out = Vec::new();
+            packetizer.packetize(plain.timestamp, &plain.payload, 1000, &mut out).unwrap();
+            if ![3, 6, 7, 9, 10].contains(&n) {
+                buffer.push_red(AudioPacket { payload: out.remove(0), ..plain }, 111);
+            }
+        }
+        let played: Vec<_> = (0..12).map(|n| told(buffer.pop(at(60 + n * 20)))).collect();
+        assert_eq!(played, (0..12).collect::<Vec<_>>());
+        assert_eq!((buffer.stats().recovered, buffer.stats().concealed), (5, 0));
+        buffer.push_red(AudioPacket { payload: Bytes::from_static(&[0xff]), ..packet(12, 240) }, 111);
+        buffer.push(packet(13, 260));
+        assert_eq!(told(buffer.pop(at(320))), -4, "an unreadable packet fills its place");
     }
 
     #[test]

@@ -272,23 +272,17 @@ impl Assembler {
     /// missing packet. Blocks of another payload type than `payload_type` are left out. Call [`Assembler::pop`] until `None` after
     /// it.
     pub fn push_red(&mut self, input: AssemblerInput, payload_type: u8) {
-        /// Most blocks that are looked at, the newest ones.
-        const MAX_BLOCKS: usize = 16;
         let nothing = AssemblerInput { payload: Bytes::new(), ..input.clone() };
         let Ok(red) = RedPayload::parse(&input.payload) else {
             self.stats.packets_malformed += u64::from(!input.payload.is_empty());
             self.push(nothing);
             return;
         };
-        let count = red.redundant_count();
-        for (n, block) in red.redundant().enumerate().skip(count.saturating_sub(MAX_BLOCKS)) {
-            // The blocks are those of the packets right before this one.
-            let Some(seq) = input.seq.0.checked_sub((count - n) as u64) else { continue };
-            let timestamp = input.timestamp - block.timestamp_offset;
-            if block.payload_type == payload_type && !block.data.is_empty() && self.lacks(seq, timestamp) {
+        for (seq, timestamp, block) in red.packets(input.seq, input.timestamp, payload_type) {
+            if self.lacks(seq.0, timestamp) {
                 self.stats.packets_recovered += 1;
-                let payload = input.payload.slice_ref(block.data);
-                self.push(AssemblerInput { seq: ExtSeqNo(seq), timestamp, payload, ..nothing.clone() });
+                let payload = input.payload.slice_ref(block);
+                self.push(AssemblerInput { seq, timestamp, payload, ..nothing.clone() });
             }
         }
         let primary = red.primary();

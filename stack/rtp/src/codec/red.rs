@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use tombolo_net::RtpTime;
+use tombolo_net::{ExtSeqNo, RtpTime};
 
 use super::PacketizeError;
 use crate::DecodeError;
@@ -82,6 +82,28 @@ impl<'a> RedPayload<'a> {
     }
 }
 
+/// Most blocks that [`RedPayload::packets`] looks at, the newest ones.
+const MAX_BLOCKS: usize = 16;
+
+impl<'a> RedPayload<'a> {
+    /// The redundant blocks of `payload_type` as the packets that they were sent in before, when the packet that they came in has
+    /// this number and timestamp: number, timestamp and payload, the oldest first, at most 16. They are those of the packets right before
+    /// it. Empty blocks are left out.
+    pub fn packets(
+        &self,
+        seq: ExtSeqNo,
+        timestamp: RtpTime,
+        payload_type: u8,
+    ) -> impl Iterator<Item = (ExtSeqNo, RtpTime, &'a [u8])> + use<'a> {
+        let count = self.redundant_count();
+        self.redundant().enumerate().skip(count.saturating_sub(MAX_BLOCKS)).filter_map(move |(n, block)| {
+            let seq = seq.0.checked_sub((count - n) as u64)?;
+            let fits = block.payload_type == payload_type && !block.data.is_empty();
+            fits.then_some((ExtSeqNo(seq), timestamp - block.timestamp_offset, block.data))
+        })
+    }
+}
+
 fn block_len(header: &[u8]) -> usize {
     usize::from(header[2] & 3) << 8 | usize::from(header[3])
 }
@@ -137,6 +159,14 @@ impl RedPacketizer {
         Self { payload_type, distance, earlier: VecDeque::with_capacity(distance + 1) }
     }
 
+    /// Changes with how many packets that follow it a frame is sent again: 0..=8, cut to that. What was kept for a longer distance is
+    /// forgotten.
+    pub fn set_distance(&mut self, distance: usize) {
+        self.distance = distance.min(MAX_DISTANCE);
+        let beyond = self.earlier.len().saturating_sub(self.distance);
+        self.earlier.drain(..beyond);
+    }
+
     /// Appends the payload of the frame at `timestamp`, with as many earlier ones as `max_payload_bytes` leaves room for.
     ///
     /// # Errors
@@ -170,6 +200,9 @@ impl RedPacketizer {
     }
 
     fn remember(&mut self, timestamp: RtpTime, frame: &[u8]) {
+        if self.distance == 0 {
+            return;
+        }
         let is_full = self.earlier.len() >= self.distance;
         let (_, mut data) =
             if is_full { self.earlier.pop_front() } else { None }.unwrap_or((timestamp, Vec::new()));
@@ -247,6 +280,30 @@ mod tests {
         assert_eq!(told(&out[0]), [(0, 0)]);
         assert_eq!(told(&out[1]), [(960, 0), (0, 1)]);
         assert_eq!(told(&out[3]), [(1920, 1), (960, 2), (0, 3)]);
+    }
+
+    #[test]
+    fn the_distance_can_change() {
+        let mut packetizer = RedPacketizer::new(111, 3);
+        let mut out = Vec::new();
+        for (n, distance) in [3, 3, 3, 1, 2, 2, 0, 1, 1, 9].into_iter().enumerate() {
+            packetizer.set_distance(distance);
+            packetizer.packetize(RtpTime(n as u32 * 960), &[n as u8], 100, &mut out).unwrap();
+        }
+        let counts: Vec<_> =
+            out.iter().map(|red| RedPayload::parse(red).unwrap().redundant_count()).collect();
+        assert_eq!(counts, [0, 1, 2, 1, 1, 2, 0, 0, 1, 1]);
+    }
+
+    #[test]
+    fn blocks_are_the_packets_before() {
+        let mut out = Vec::new();
+        let blocks = [block(9, 2880, &[1]), block(111, 1920, &[2]), block(111, 960, &[])];
+        write(&blocks, block(111, 0, &[4]), &mut out).unwrap();
+        let red = RedPayload::parse(&out).unwrap();
+        let packets: Vec<_> = red.packets(ExtSeqNo(70_000), RtpTime(960), 111).collect();
+        assert_eq!(packets, [(ExtSeqNo(69_998), RtpTime(0) - 960, &[2][..])]);
+        assert_eq!(red.packets(ExtSeqNo(1), RtpTime(960), 111).count(), 0, "before the first number");
     }
 
     #[test]
