@@ -29,7 +29,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Sound is told to be newer than it is by this much. Browsers hold back pictures until sound and picture that were made
 /// together are heard and seen together, and sound takes longer; late by so little nobody notices it (ITU-R BT.1359
 /// has up to 125 ms), while pictures that are held back are latency. The page does the same over WebTransport.
-const SOUND_LAG: Duration = Duration::from_millis(30);
+const SOUND_LAG: Duration = Duration::from_millis(40);
 
 /// A leg's state.
 pub(super) struct Leg {
