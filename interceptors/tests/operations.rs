@@ -126,7 +126,10 @@ impl Everything {
                 self.requester.on_keyframe();
                 self.handler.on_keyframe_sent(now);
             }
-            Operation::WantKeyframe => self.requester.request(now),
+            Operation::WantKeyframe => {
+                self.requester.request(now);
+                self.generator.on_keyframe_request(now);
+            }
             Operation::Pli => drop(self.handler.on_pli(now)),
             Operation::Fir { requester, number } => {
                 self.handler.on_fir(now, Ssrc(requester), number);

@@ -14,6 +14,9 @@ use tombolo_rtp::rtcp;
 const MAX_NAMED: usize = 128;
 /// The round trip that is assumed before one is measured.
 const INITIAL_RTT: Duration = Duration::from_millis(100);
+/// What an encoder and the sending of a keyframe take, beside two round trips, before packets from before its request are asked
+/// for again.
+const ENCODE_TIME: Duration = Duration::from_millis(200);
 
 /// How a [`Generator`] behaves.
 #[derive(Clone, Copy, Debug)]
@@ -155,6 +158,8 @@ pub struct Generator {
     lost: Option<Lost>,
     rtt: Duration,
     requests: u64,
+    /// Packets up to this one are not asked for until then: a keyframe is under way that does without them.
+    held: Option<(ExtSeqNo, Instant)>,
 }
 
 impl Generator {
@@ -172,6 +177,7 @@ impl Generator {
             lost: None,
             rtt: INITIAL_RTT,
             requests: 0,
+            held: None,
         }
     }
 
@@ -209,12 +215,22 @@ impl Generator {
         Arrival::TooOld
     }
 
+    /// A keyframe was asked for. What is missing now is asked for no more, because a keyframe does without it, and the way is to be free for
+    /// that: not for two round trips and 200 ms. What is missing later, of the keyframe itself, is asked for as ever. When the
+    /// keyframe begins, call [`Generator::forget_before`]. What comes all the same is taken.
+    pub fn on_keyframe_request(&mut self, now: Instant) {
+        if self.held.is_none_or(|(_, until)| until <= now) {
+            self.held = self.highest.map(|highest| (highest, now + self.rtt * 2 + ENCODE_TIME));
+        }
+    }
+
     /// Gives up all packets below `seq`, without telling them as lost: the owner has moved on, for example to a
     /// keyframe that starts there.
     pub fn forget_before(&mut self, seq: ExtSeqNo) {
         while self.missing.front().is_some_and(|missing| missing.seq < seq) {
             self.missing.pop_front();
         }
+        self.held = self.held.filter(|(last, _)| *last >= seq);
     }
 
     /// Appends one NACK packet for what is due at `now` and returns how many packets it names; 0 when nothing is
@@ -238,7 +254,7 @@ impl Generator {
             if named == due.len() {
                 break;
             }
-            if Self::due_at(&self.config, highest, missing) <= now
+            if Self::due_at(&self.config, highest, self.held, missing) <= now
                 && missing.requests < self.config.max_requests
             {
                 due[named] = missing.seq.wire();
@@ -263,7 +279,8 @@ impl Generator {
         self.missing
             .iter()
             .map(|missing| {
-                Self::due_at(&self.config, highest, missing).min(missing.since + self.config.max_age)
+                let due = Self::due_at(&self.config, highest, self.held, missing);
+                due.min(missing.since + self.config.max_age)
             })
             .min()
     }
@@ -316,6 +333,7 @@ impl Generator {
     }
 
     fn restart(&mut self, seq: ExtSeqNo) {
+        self.held = None;
         while !self.missing.is_empty() {
             self.lose_oldest();
         }
@@ -370,9 +388,18 @@ impl Generator {
         (self.rtt + self.rtt / 4).clamp(Duration::from_millis(20), Duration::from_millis(500))
     }
 
-    fn due_at(config: &GeneratorConfig, highest: ExtSeqNo, missing: &Missing) -> Instant {
+    fn due_at(
+        config: &GeneratorConfig,
+        highest: ExtSeqNo,
+        held: Option<(ExtSeqNo, Instant)>,
+        missing: &Missing,
+    ) -> Instant {
         let overtaken = highest.0 - missing.seq.0 >= u64::from(config.reorder_packets);
-        if missing.requests == 0 && overtaken { missing.since } else { missing.next }
+        let due = if missing.requests == 0 && overtaken { missing.since } else { missing.next };
+        match held {
+            Some((last, until)) if missing.seq <= last => due.max(until),
+            _ => due,
+        }
     }
 }
 
@@ -404,6 +431,35 @@ mod tests {
         generator.on_packet(at(2), seq(6));
         assert_eq!(due(&mut generator, at(11)), []);
         assert_eq!(due(&mut generator, at(12)), [5]);
+    }
+
+    /// After a keyframe request no storm of requests for what the keyframe does without.
+    #[test]
+    fn a_keyframe_request_holds_what_was_missing_before_it() {
+        let mut generator = Generator::new(GeneratorConfig::default().max_age(Duration::from_secs(5)));
+        generator.set_rtt(Duration::from_millis(100));
+        for number in [1, 2, 60] {
+            generator.on_packet(at(0), seq(number));
+        }
+        generator.on_keyframe_request(at(1));
+        assert_eq!(due(&mut generator, at(20)), [], "57 packets are missing");
+        for number in [61, 64, 65] {
+            generator.on_packet(at(150), seq(number));
+        }
+        assert_eq!(due(&mut generator, at(160)), [62, 63], "the keyframe's own");
+        assert_eq!(generator.on_packet(at(170), seq(30)), Arrival::Recovered { requests: 0 });
+        generator.on_keyframe_request(at(300));
+        assert_eq!(due(&mut generator, at(400)), [62, 63]);
+        assert_eq!(
+            due(&mut generator, at(401)).len(),
+            56,
+            "no keyframe came, and a repeated request holds no longer"
+        );
+        generator.on_keyframe_request(at(402));
+        generator.forget_before(seq(61));
+        assert_eq!((generator.missing(), generator.held), (2, Some((seq(65), at(802)))));
+        generator.forget_before(seq(66));
+        assert_eq!((generator.missing(), generator.held, generator.poll_timeout()), (0, None, None));
     }
 
     #[test]
