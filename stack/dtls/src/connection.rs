@@ -59,8 +59,10 @@ pub(crate) enum State {
 /// After any input or verb, call [`Connection::poll_transmit`] until `None`, [`Connection::poll_event`] until
 /// `None`, then [`Connection::poll_timeout`].
 ///
-/// A client sends its first flight as soon as it has a path. All that is kept for a peer that has not proved
-/// itself is bounded: 32 KiB of handshake fragments, 16 KiB of early records, 16 KiB of early application data.
+/// A client sends its first flight as soon as it has a path. All that is kept for a peer is bounded, whether it has proved
+/// itself or not: 32 KiB of handshake fragments, 16 KiB of early records, 16 KiB of early application data. With what there is
+/// to tell of them, and with our own messages, a flood of fragments makes a connection hold 64 KiB at most, and with the longest
+/// messages that are taken in DTLS 1.2 a handshake holds 192 KiB.
 pub struct Connection {
     pub(crate) config: Arc<Config>,
     pub(crate) role: Role,

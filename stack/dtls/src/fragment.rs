@@ -150,6 +150,8 @@ impl Partial {
             return false;
         }
         if self.body.len() < end {
+            // No more than that: what is kept is counted by its length.
+            self.body.reserve_exact(end - self.body.len());
             self.body.resize(end, 0);
         }
         self.body[offset..end].copy_from_slice(bytes);

@@ -50,6 +50,8 @@
 
 mod ack;
 mod alert;
+#[cfg(test)]
+mod ceiling;
 mod certificate;
 mod cipher;
 mod codec;
