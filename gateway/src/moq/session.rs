@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::stream::{FuturesUnordered, StreamExt};
-use moq_net::origin;
+use moq_net::{cache, origin};
 use quinn::VarInt;
 use thiserror::Error;
 use tombolo_signaling::message::TransportKind;
@@ -26,6 +26,10 @@ use crate::hub::{Guard, Handle};
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long a refused client has to read why.
 const GOODBYE: Duration = Duration::from_secs(1);
+/// How long moq-net keeps a group that nobody reads or writes any more, unless it is the newest of its track. Nobody asks
+/// for what is older than the second that a track promises; by default it would be half a minute of media for each
+/// session.
+const KEPT: Duration = Duration::from_secs(5);
 
 /// Why a connection ended before it was a session. Only for the log.
 #[derive(Debug, Error)]
@@ -110,7 +114,9 @@ async fn drive(driver: impl moq_net::time::Driver) -> Part {
 }
 
 fn origin_config() -> origin::Config {
-    origin::Config::new(moq_net::Hop::random())
+    let mut config = origin::Config::new(moq_net::Hop::random());
+    config.pool = cache::Pool::new(cache::Config::default().with_expiry(KEPT));
+    config
 }
 
 type Session = web_transport_quinn::Session;
