@@ -20,6 +20,7 @@
 //! | [`jitter`] | uneven arrivals to even sound and pictures | 3550 |
 //! | [`keyframe`] | asking for keyframes and being asked | 4585, 5104 |
 //! | [`remb`] | a ceiling for senders that know no other feedback | draft-alvestrand-rmcat-remb-03 |
+//! | [`registry`] | interceptors of one's own, ordered by their distance from the wire | |
 //! | [`feedback`] | how RTCP messages are put together into datagrams | 3550, 5506, 9143 |
 //! | [`dump`] | packets as pcapng and as rtptools dumps | draft-ietf-opsawg-pcapng |
 //! | [`stats`] | counters with the names of the W3C's statistics | |
@@ -65,6 +66,7 @@ pub mod jitter;
 pub mod keyframe;
 pub mod nack;
 pub mod pacer;
+pub mod registry;
 pub mod remb;
 pub mod report;
 pub mod rtx;

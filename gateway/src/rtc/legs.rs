@@ -345,7 +345,7 @@ fn count_drops(stats: &mut Stats, leg: &Leg) {
 }
 
 /// Why connections drop datagrams, as metrics name it.
-const CONNECTION_DROPS: [(DropReason, &str); 13] = [
+const CONNECTION_DROPS: [(DropReason, &str); 14] = [
     (DropReason::Unclassified, "unclassified"),
     (DropReason::UnauthenticatedPath, "unauthenticated_path"),
     (DropReason::NoKeys, "media_before_keys"),
@@ -359,6 +359,7 @@ const CONNECTION_DROPS: [(DropReason, &str); 13] = [
     (DropReason::TooManyStreams, "too_many_streams"),
     (DropReason::Duplicate, "duplicate"),
     (DropReason::Ended, "ended"),
+    (DropReason::Intercepted, "intercepted"),
 ];
 
 fn drop_reason(reason: UnknownReason) -> &'static str {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tombolo_ice::{self as ice, Candidate, CandidateError, Credentials};
+use tombolo_interceptors::registry::Registry;
 use tombolo_net::{Epoch, FiveTuple, Seed, Transmit};
 use tombolo_rtp::Rid;
 
@@ -360,6 +361,19 @@ impl PeerConnection {
         Ok(())
     }
 
+    /// The interceptors of one's own, to which some can be added, and whose state can be looked at. RTP passes them as
+    /// [`Place`](crate::interceptors::registry::Place) says:
+    ///
+    /// - Farther from the wire than repair they see each media packet once, with its header but without extensions. What they
+    ///   make of its payload is what is kept for retransmission. One that they drop leaves a gap in its stream.
+    /// - Nearer to the wire they see each packet that leaves and each that was opened, repetitions included; not those that go to
+    ///   a peer without RTX a second time, which are sent as they were sealed. One that they drop is as if lost on the way.
+    ///
+    /// A payload can grow by 64 bytes on its way out. RTCP of theirs leaves with that of the connection.
+    pub const fn interceptors(&mut self) -> &mut Registry {
+        &mut self.media.interceptors
+    }
+
     // The machine.
 
     /// Takes a datagram that arrived on `path`. What cannot be used is dropped and counted.
@@ -390,7 +404,7 @@ impl PeerConnection {
     ) -> Result<(), DropReason> {
         let len = self.transport.open(path, class, data)?;
         let transceivers = self.jsep.transceivers();
-        let packet = &data[..len];
+        let packet = &mut data[..len];
         if class == Class::Rtp {
             self.media.receive_rtp(now, packet, transceivers, &mut self.events);
         } else {
@@ -405,6 +419,7 @@ impl PeerConnection {
     pub fn handle_timeout(&mut self, now: Instant) {
         if !self.ended {
             self.transport.handle_timeout(now);
+            self.media.interceptors.handle_timeout(now);
             self.advance(now);
         }
     }
@@ -440,7 +455,7 @@ impl PeerConnection {
         let can_send = self.transport.can_send();
         let Transport { srtp, egress, .. } = &mut self.transport;
         if let Some(srtp) = srtp.as_mut().filter(|_| can_send) {
-            self.media.close(&mut srtp.outbound, egress);
+            self.media.close(now, &mut srtp.outbound, egress);
         }
         self.transport.close(now);
         self.end(ConnectionState::Closed, Event::Closed);

@@ -104,5 +104,6 @@ pub use transceiver::{
 pub use tombolo_crypto as crypto;
 pub use tombolo_dtls as dtls;
 pub use tombolo_ice as ice;
+pub use tombolo_interceptors as interceptors;
 pub use tombolo_net as net;
 pub use tombolo_rtp as rtp;

@@ -38,11 +38,13 @@ pub enum DropReason {
     Duplicate,
     /// The connection has ended.
     Ended,
+    /// An interceptor of the connection's user dropped it.
+    Intercepted,
 }
 
 impl DropReason {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Unclassified,
         Self::UnauthenticatedPath,
         Self::NoKeys,
@@ -56,6 +58,7 @@ impl DropReason {
         Self::TooManyStreams,
         Self::Duplicate,
         Self::Ended,
+        Self::Intercepted,
     ];
 }
 

@@ -35,7 +35,7 @@ pub(crate) enum Kind {
 }
 
 impl Egress {
-    /// Seals what `write` appends and queues it; the bytes on the wire. Nothing is queued on an error.
+    /// Seals what `write` appends and queues it; the bytes on the wire. Nothing is queued on an error, nor when nothing is appended.
     pub(crate) fn push(
         &mut self,
         srtp: &mut OutboundContext,
@@ -46,6 +46,9 @@ impl Egress {
         let start = self.bytes.len();
         write(&mut self.bytes);
         let len = self.bytes.len() - start;
+        if len == 0 {
+            return Ok(0);
+        }
         self.bytes.resize(start + len + MAX_OVERHEAD, 0);
         let sealed = match kind {
             Kind::Rtp => srtp.protect_rtp(&mut self.bytes[start..], len),

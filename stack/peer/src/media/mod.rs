@@ -8,10 +8,12 @@
 //! | `receive` | RTP in |
 //! | `send` | RTP out, retransmissions |
 //! | `rtcp_in`, `rtcp_out` | reports and feedback |
+//! | `intercept` | what passes the interceptors of the connection's user |
 //! | `egress` | sealing and the send queue |
 
 mod egress;
 mod inbound;
+mod intercept;
 mod outbound;
 mod receive;
 mod route;
@@ -26,6 +28,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use rand_core::Rng as _;
 use tombolo_interceptors::feedback::Composer;
+use tombolo_interceptors::registry::Registry;
 use tombolo_interceptors::report::{Interval, IntervalConfig, Members};
 use tombolo_interceptors::twcc::{Recorder, RecorderConfig, SendHistory};
 use tombolo_net::{Bitrate, Epoch, Rng, Seed, SeqNo, Ssrc};
@@ -71,6 +74,10 @@ pub(crate) struct Media {
     remote_estimate: Option<Bitrate>,
     rtt: Option<Duration>,
     payloads: BytesMut,
+    /// What the user added.
+    pub(crate) interceptors: Registry,
+    /// A packet that is shown to them.
+    shown: Vec<u8>,
     scratch: Vec<u8>,
     feedback: Vec<u8>,
     pub(crate) drops: Drops,
@@ -106,6 +113,8 @@ impl Media {
             remote_estimate: None,
             rtt: None,
             payloads: BytesMut::new(),
+            interceptors: Registry::new(),
+            shown: Vec::new(),
             scratch: Vec::new(),
             feedback: Vec::new(),
             drops: Drops::default(),
@@ -263,8 +272,9 @@ impl Media {
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let streams = self.inbound.iter().filter_map(Inbound::poll_timeout);
         let ended = self.inbound.iter().filter_map(|stream| Some(stream.ended? + STRAGGLERS));
-        let others = [self.recorder.poll_timeout(), self.interval.poll_timeout()].into_iter().flatten();
-        streams.chain(ended).chain(others).min()
+        let others =
+            [self.recorder.poll_timeout(), self.interval.poll_timeout(), self.interceptors.poll_timeout()];
+        streams.chain(ended).chain(others.into_iter().flatten()).min()
     }
 
     pub(crate) fn round_trip(&self) -> Option<Duration> {

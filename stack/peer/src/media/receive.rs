@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use bytes::{Bytes, BytesMut};
+use tombolo_interceptors::registry::{PacketMut, Registry, Stretch};
 use tombolo_interceptors::rtx::{self, Primary};
 use tombolo_net::{ExtSeqNo, Ssrc};
 use tombolo_rtp::codec::is_keyframe;
@@ -10,6 +12,7 @@ use tombolo_rtp::ext::{AudioLevel, ExtensionKind};
 use tombolo_rtp::{RtpHeader, RtpPacket};
 
 use super::inbound::Inbound;
+use super::intercept;
 use super::route::{Binding, Labels, Role};
 use super::{DropReason, MAX_STREAMS, Media};
 use crate::codec::NegotiatedCodec;
@@ -26,11 +29,14 @@ impl Media {
     pub(crate) fn receive_rtp(
         &mut self,
         now: Instant,
-        packet: &[u8],
+        packet: &mut [u8],
         transceivers: &[Transceiver],
         events: &mut VecDeque<Event>,
     ) {
-        if let Err(reason) = self.try_receive_rtp(now, packet, transceivers, events) {
+        let taken = intercept::incoming(&mut self.interceptors, now, packet)
+            .ok_or(DropReason::Intercepted)
+            .and_then(|packet| self.try_receive_rtp(now, packet, transceivers, events));
+        if let Err(reason) = taken {
             self.drops.add(reason);
         }
     }
@@ -114,14 +120,17 @@ impl Media {
         if payload.is_empty() {
             return Ok(());
         }
+        let mut payload = payload;
+        if self.interceptors.has(Stretch::Media) {
+            let pass = |registry: &mut Registry, packet: &mut PacketMut<'_>| {
+                registry.on_receive(now, Stretch::Media, packet)
+            };
+            let range = intercept::media(&mut self.interceptors, &mut self.shown, &header, payload, pass);
+            payload = &self.shown[range.ok_or(DropReason::Intercepted)?];
+        }
         if is_keyframe(codec.codec, payload) {
             stream.keyframe.on_keyframe();
         }
-        // A block of the arena is shared by many packets and freed, or used again, after the last of them.
-        if self.payloads.capacity() < payload.len() {
-            self.payloads.reserve(ARENA_BYTES.max(payload.len()));
-        }
-        self.payloads.extend_from_slice(payload);
         events.push_back(Event::Rtp(ReceivedPacket {
             transceiver: binding.transceiver,
             rid,
@@ -130,7 +139,7 @@ impl Media {
             seq,
             timestamp: header.timestamp,
             marker: header.marker,
-            payload: self.payloads.split().freeze(),
+            payload: keep(&mut self.payloads, payload),
             arrival: now,
             retransmitted,
             audio_level: audio_level(media, packet),
@@ -197,6 +206,15 @@ impl Media {
             stream.rtx = rtx::Sender::new(fresh, first_seq);
         }
     }
+}
+
+/// A copy of a payload. A block of the arena is shared by many and freed, or used again, after the last of them.
+pub(super) fn keep(arena: &mut BytesMut, payload: &[u8]) -> Bytes {
+    if arena.capacity() < payload.len() {
+        arena.reserve(ARENA_BYTES.max(payload.len()));
+    }
+    arena.extend_from_slice(payload);
+    arena.split().freeze()
 }
 
 fn audio_level(media: &NegotiatedMedia, packet: &RtpPacket<'_>) -> Option<AudioLevel> {

@@ -25,6 +25,7 @@ impl Media {
         events: &mut VecDeque<Event>,
     ) {
         self.interval.on_rtcp(datagram.len() + 28);
+        self.interceptors.on_rtcp_received(now, datagram);
         let mut lost: Vec<(usize, SeqNo)> = Vec::new();
         for packet in Compound::new(datagram) {
             let Ok(packet) = packet else {

@@ -23,7 +23,7 @@ impl Media {
         egress: &mut Egress,
     ) {
         self.forget_ended(now);
-        self.write_goodbyes(srtp, egress);
+        self.write_goodbyes(now, srtp, egress);
         // A receiver needs the first report at once to play sound and picture in step.
         if self.interval.is_due(now) || self.has_unreported() {
             self.write_reports(now, transceivers, srtp, egress);
@@ -61,8 +61,7 @@ impl Media {
             self.scratch.clear();
             more = self.composer.write_report(&mut self.scratch, self.mtu - 40, &mut report);
             self.interval.on_rtcp(self.scratch.len() + 28);
-            // What finds no room is lost as if the network had dropped it; the next report repeats it.
-            let _ = egress.push(srtp, Kind::Rtcp, |out| out.extend_from_slice(&self.scratch));
+            self.push_rtcp(now, srtp, egress);
         }
     }
 
@@ -75,7 +74,13 @@ impl Media {
             if !self.recorder.write_feedback(now, reporter, media, &mut self.feedback) {
                 break;
             }
-            self.push_feedback(reporter, srtp, egress);
+            self.push_feedback(now, reporter, srtp, egress);
+        }
+        for index in 0..self.interceptors.len() {
+            self.feedback.clear();
+            if self.interceptors.write_feedback(index, now, reporter, &mut self.feedback) {
+                self.push_feedback(now, reporter, srtp, egress);
+            }
         }
         for index in 0..self.inbound.len() {
             loop {
@@ -94,21 +99,33 @@ impl Media {
                 if self.feedback.is_empty() {
                     break;
                 }
-                self.push_feedback(reporter, srtp, egress);
+                self.push_feedback(now, reporter, srtp, egress);
             }
         }
     }
 
-    fn push_feedback(&mut self, reporter: Ssrc, srtp: &mut OutboundContext, egress: &mut Egress) {
+    fn push_feedback(
+        &mut self,
+        now: Instant,
+        reporter: Ssrc,
+        srtp: &mut OutboundContext,
+        egress: &mut Egress,
+    ) {
         self.scratch.clear();
         self.composer.begin_feedback(&mut self.scratch, reporter, None);
         self.scratch.extend_from_slice(&self.feedback);
-        // What finds no room is asked for again later, as if the network had lost it.
+        self.push_rtcp(now, srtp, egress);
+    }
+
+    /// Queues the datagram in `scratch`. What finds no room is lost as if the network had dropped it: reports come again, and
+    /// feedback is asked for again.
+    fn push_rtcp(&mut self, now: Instant, srtp: &mut OutboundContext, egress: &mut Egress) {
+        self.interceptors.on_rtcp_sent(now, &self.scratch);
         let _ = egress.push(srtp, Kind::Rtcp, |out| out.extend_from_slice(&self.scratch));
     }
 
     /// Says goodbye for streams that will not be sent any more.
-    fn write_goodbyes(&mut self, srtp: &mut OutboundContext, egress: &mut Egress) {
+    fn write_goodbyes(&mut self, now: Instant, srtp: &mut OutboundContext, egress: &mut Egress) {
         if self.leaving.is_empty() {
             return;
         }
@@ -118,15 +135,15 @@ impl Media {
             let nothing = &mut Report { reporter: sources[0], reporter_mid: None, sources: &[], blocks: &[] };
             self.composer.write_report(&mut self.scratch, self.mtu - 40, nothing);
             write_bye(&mut self.scratch, sources, &[]);
-            let _ = egress.push(srtp, Kind::Rtcp, |out| out.extend_from_slice(&self.scratch));
+            self.push_rtcp(now, srtp, egress);
         }
     }
 
     /// Says goodbye for everything that was sent.
-    pub(crate) fn close(&mut self, srtp: &mut OutboundContext, egress: &mut Egress) {
+    pub(crate) fn close(&mut self, now: Instant, srtp: &mut OutboundContext, egress: &mut Egress) {
         let sent = self.outbound.iter().filter(|stream| stream.last_sent.is_some());
         let ssrcs: Vec<Ssrc> = sent.flat_map(|stream| [stream.ssrc, stream.rtx.ssrc()]).collect();
         self.leaving.extend(ssrcs);
-        self.write_goodbyes(srtp, egress);
+        self.write_goodbyes(now, srtp, egress);
     }
 }

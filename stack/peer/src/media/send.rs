@@ -8,6 +8,7 @@ use tombolo_rtp::ext::{AbsSendTime, ExtensionKind, ExtensionMap, TransportSeq};
 use tombolo_rtp::{ExtensionForm, Mid, Rid, RtpHeader};
 use tombolo_srtp::OutboundContext;
 
+use super::intercept;
 use super::outbound::{Kept, Outbound, StreamClock};
 use super::{Egress, Kind, Media, OutgoingPacket};
 use crate::codec::NegotiatedCodec;
@@ -61,7 +62,13 @@ impl Media {
             ssrc: stream.ssrc,
         };
         let wall = self.epoch.ntp_at(now);
-        let len = packet.payload.len();
+        let Self { interceptors, shown, payloads, .. } = self;
+        let Some(payload) =
+            intercept::outgoing_media(interceptors, shown, payloads, now, &header, packet.payload.clone())
+        else {
+            return Ok(());
+        };
+        let len = payload.len();
         let elements = Elements {
             mid: transceiver.mid.filter(|_| !stream.known_to_peer),
             rid: stream.rid.filter(|_| !stream.known_to_peer).map(|rid| (ExtensionKind::Rid, rid)),
@@ -69,10 +76,14 @@ impl Media {
             sent: wall,
         };
         let sealed_len = egress.push(srtp, Kind::Rtp, |out| {
+            let start = out.len();
             write_header(out, &header, &media.extensions, &elements, Some(&packet));
-            out.extend_from_slice(&packet.payload);
+            out.extend_from_slice(&payload);
+            intercept::outgoing(interceptors, now, out, start);
         })?;
-        stream.stats.on_packet(sealed_len - len, len, false);
+        if sealed_len > 0 {
+            stream.stats.on_packet(sealed_len.saturating_sub(len), len, false);
+        }
         stream.reports.on_packet(now, packet.timestamp, len);
         if let Some(media_us) = packet.media_time_us {
             let clock = clock(&mut self.clocks, &transceiver.stream_id, media_us, wall);
@@ -84,8 +95,8 @@ impl Media {
         stream.sent_since_report = true;
         stream.last_sent = Some(now);
         if codec.feedback.nack {
-            let sealed = codec.rtx_payload_type.is_none().then(|| egress.last());
-            stream.keep(now, Kept { header, payload: packet.payload, sealed });
+            let sealed = (codec.rtx_payload_type.is_none() && sealed_len > 0).then(|| egress.last());
+            stream.keep(now, Kept { header, payload, sealed });
         }
         Ok(())
     }
@@ -102,6 +113,7 @@ impl Media {
     ) {
         let wall = self.epoch.ntp_at(now);
         let Some(media) = &transceiver.negotiated else { return };
+        let interceptors = &mut self.interceptors;
         let Outbound { responder, cache, rtx, stats, rid, .. } = &mut self.outbound[index];
         let Some(cache) = cache else { return };
         let Ok((_, kept)) = responder.resend(now, seq, cache, |kept: &Kept| kept.payload.len()) else {
@@ -128,11 +140,13 @@ impl Media {
             sent: wall,
         };
         let sealed = egress.push(srtp, Kind::Rtp, |out| {
+            let start = out.len();
             write_header(out, &header, &media.extensions, &elements, None);
             rtx::write_payload(out, kept.header.seq, &kept.payload);
+            intercept::outgoing(interceptors, now, out, start);
         });
-        if let Ok(sealed_len) = sealed {
-            stats.on_packet(sealed_len - len, len, true);
+        if let Some(sealed_len) = sealed.ok().filter(|&len| len > 0) {
+            stats.on_packet(sealed_len.saturating_sub(len), len, true);
         }
     }
 }

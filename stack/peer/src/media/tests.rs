@@ -85,7 +85,7 @@ impl Negotiated {
 
     /// Gives it one packet; the one that came out, and the section it came out of.
     fn rtp(&mut self, packet: &Sent) -> Option<(String, ReceivedPacket)> {
-        self.media.receive_rtp(self.now, &packet.bytes(), &self.transceivers, &mut self.events);
+        self.media.receive_rtp(self.now, &mut packet.bytes(), &self.transceivers, &mut self.events);
         let event = self.events.drain(..).find_map(|event| match event {
             Event::Rtp(packet) => Some(packet),
             _ => None,
@@ -353,7 +353,7 @@ fn only_original_packets_are_asked_for_and_resent() {
         let header = sent(egress);
         assert_eq!(header.map(|header| (header.ssrc, header.payload_type)), resent.then_some((rtx, RTX)));
     }
-    call.media.close(srtp, egress);
+    call.media.close(call.now, srtp, egress);
     assert!(call.media.leaving.is_empty());
     let mut bye = Vec::new();
     assert!(egress.pop(&mut bye).is_some(), "a goodbye for both");

@@ -10,6 +10,8 @@ mod call;
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]
+mod interceptors;
+#[cfg(test)]
 mod jsep;
 #[cfg(test)]
 mod media;
