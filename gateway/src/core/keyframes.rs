@@ -8,7 +8,7 @@
 
 use std::time::{Duration, Instant};
 
-use tombolo_interceptors::keyframe::{Budget, BudgetConfig};
+use tombolo_interceptors::keyframe::{Budget, BudgetConfig, Share};
 use tombolo_net::Bitrate;
 
 use super::config::Config;
@@ -107,12 +107,14 @@ impl KeyframeBudget {
 
     /// What a keyframe of `bytes` in a stream of `rate` costs decides when the next one may be asked.
     pub(super) fn set_cost(&mut self, config: &Config, bytes: usize, rate: Bitrate) {
-        if rate == Bitrate::ZERO {
-            return; // Not measured yet.
+        let share = Share {
+            percent: config.keyframe_share_percent,
+            min: config.keyframe_interval_min,
+            max: config.keyframe_interval_max,
+        };
+        if let Some(interval) = share.interval(bytes as u64, rate) {
+            self.budget.set_refill(interval);
         }
-        let share_bps = rate.as_bps() * u64::from(config.keyframe_share_percent) / 100;
-        let interval = Bitrate::from_bps(share_bps).time_for(bytes as u64);
-        self.budget.set_refill(interval.min(config.keyframe_interval_max).max(config.keyframe_interval_min));
     }
 
     /// Whether to send a request now; the caller sends it when this is `true`. `flowing`: whether the layer's media

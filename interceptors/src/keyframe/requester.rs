@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use tombolo_net::Ssrc;
+use tombolo_net::{RtpTime, Ssrc};
 use tombolo_rtp::rtcp::{self, FirEntry};
 
 use super::budget::{Budget, BudgetConfig};
+use super::cost::{CostMeter, Share};
 
 /// The round trip that is assumed before one is measured.
 const INITIAL_RTT: Duration = Duration::from_millis(100);
@@ -29,6 +30,7 @@ pub struct RequesterConfig {
     min_interval: Duration,
     refill: Duration,
     max_tokens: u8,
+    share: Option<Share>,
 }
 
 impl Default for RequesterConfig {
@@ -38,6 +40,7 @@ impl Default for RequesterConfig {
             min_interval: Duration::from_millis(200),
             refill: Duration::from_secs(1),
             max_tokens: 4,
+            share: None,
         }
     }
 }
@@ -70,6 +73,14 @@ impl RequesterConfig {
         self.max_tokens = if tokens == 0 { 1 } else { tokens };
         self
     }
+
+    /// Lets what keyframes cost decide how often the budget gains a request, once that is known by
+    /// [`Requester::on_packet`]. Default: it does not.
+    #[must_use]
+    pub const fn share(mut self, share: Share) -> Self {
+        self.share = Some(share);
+        self
+    }
 }
 
 /// Asks the sender of one stream for keyframes on behalf of everybody who watches it.
@@ -81,6 +92,8 @@ pub struct Requester {
     kind: Option<Kind>,
     min_interval: Duration,
     budget: Budget,
+    share: Option<Share>,
+    cost: CostMeter,
     fir_seq: u8,
     merged: u64,
     sent: u64,
@@ -90,10 +103,11 @@ impl Requester {
     /// A requester with a full budget.
     #[must_use]
     pub fn new(config: RequesterConfig) -> Self {
-        let RequesterConfig { kind, min_interval, refill, max_tokens } = config;
+        let RequesterConfig { kind, min_interval, refill, max_tokens, share } = config;
         let repeat = patience(INITIAL_RTT, min_interval);
         let budget = BudgetConfig { burst: max_tokens, refill, spacing: min_interval, repeat };
-        Self { kind, min_interval, budget: Budget::new(budget), fir_seq: 0, merged: 0, sent: 0 }
+        let (budget, cost) = (Budget::new(budget), CostMeter::default());
+        Self { kind, min_interval, budget, share, cost, fir_seq: 0, merged: 0, sent: 0 }
     }
 
     /// Tells the round-trip time, which paces repeats.
@@ -114,6 +128,17 @@ impl Requester {
     /// A keyframe of the stream has arrived: whoever asked is served.
     pub fn on_keyframe(&mut self) {
         self.budget.forget();
+    }
+
+    /// A packet of the stream has arrived, by which keyframes are measured; only needed where they are to keep to a
+    /// [`Share`]. `keyframe`: whether it is known to be of a keyframe, which still has to be told to [`Self::on_keyframe`].
+    pub fn on_packet(&mut self, now: Instant, timestamp: RtpTime, bytes: usize, keyframe: bool) {
+        let Some(share) = self.share else { return };
+        if self.cost.on_packet(now, timestamp, bytes, keyframe)
+            && let Some(interval) = share.interval(self.cost.keyframe_bytes(), self.cost.rate())
+        {
+            self.budget.set_refill(interval);
+        }
     }
 
     /// Whether a keyframe is being asked for.
@@ -163,6 +188,7 @@ mod tests {
     use tombolo_rtp::rtcp::{Compound, Packet};
 
     use super::*;
+    use crate::keyframe::{Requesters, RequestersConfig};
     use crate::test_clock::at;
 
     fn write(requester: &mut Requester, ms: u64) -> Option<Vec<u8>> {
@@ -224,6 +250,58 @@ mod tests {
         requester.on_keyframe();
         requester.request(at(60_000));
         assert!(sends(&mut requester, 60_000));
+    }
+
+    /// What a source sends in ten minutes while everybody asks for keyframes all the time (jitsi-videobridge#2442: at an unchanged bit
+    /// rate keyframes took what the pictures needed, for an hour). Returns the keyframes and their share of the bytes.
+    fn storm(kbps: u64, share: Option<Share>) -> (u64, f64) {
+        const KEYFRAME_PACKETS: u64 = 60;
+        let config = RequesterConfig::default();
+        let mut requester = Requester::new(share.map_or(config, |share| config.share(share)));
+        let mut heard = Requesters::new(RequestersConfig::default());
+        let frame_bytes = kbps * 1000 / 8 / 25;
+        let (mut debt, mut keyframes, mut total) = (0, 0, 0);
+        for frame in 0..25 * 600_u64 {
+            let now = at(frame * 40);
+            let time = RtpTime(frame as u32 * 3600);
+            // Thirty receivers and one that nobody knows each ask with every frame.
+            for who in (0..30).map(Some).chain([None]) {
+                if heard.hear(now, who, None) {
+                    requester.request(now);
+                }
+            }
+            let mut out = Vec::new();
+            if requester.write_request(now, Ssrc(1), Ssrc(2), &mut out) {
+                keyframes += 1;
+                for part in 0..KEYFRAME_PACKETS {
+                    requester.on_packet(now, time, 1000, part == 0);
+                }
+                requester.on_keyframe();
+                total += KEYFRAME_PACKETS * 1000;
+                debt += KEYFRAME_PACKETS * 1000;
+                continue;
+            }
+            // The encoder keeps to its rate: what the keyframes took is missing in the other pictures.
+            let paid = debt.min(frame_bytes * 9 / 10);
+            debt -= paid;
+            total += frame_bytes - paid;
+            requester.on_packet(now, time, (frame_bytes - paid) as usize, false);
+        }
+        (keyframes, (keyframes * KEYFRAME_PACKETS * 1000) as f64 / total as f64)
+    }
+
+    /// The keyframe storm that Jitsi met in 2026. A fixed interval cannot tell a source for which keyframes are dear from one for
+    /// which they are cheap; their cost can.
+    #[test]
+    fn the_jitsi_keyframe_storm_of_2026() {
+        let share = Share { percent: 5, min: Duration::from_millis(500), max: Duration::from_secs(30) };
+        let (_, unlimited) = storm(1200, None);
+        assert!(unlimited > 0.3, "the storm is one: {unlimited}");
+        let (few, small) = storm(1200, Some(share));
+        assert!(small < 0.07, "{small} of the bytes of a slow source");
+        let (many, large) = storm(12_000, Some(share));
+        assert!(large < 0.07, "{large} of the bytes of a quick source");
+        assert!(few > 50 && many > 8 * few, "{few} and {many} keyframes");
     }
 
     #[test]
