@@ -10,6 +10,10 @@ pub enum SignatureScheme {
     EcdsaSecp256r1Sha256,
     /// ECDSA on P-384 with SHA-384.
     EcdsaSecp384r1Sha384,
+    /// ECDSA on P-256 with SHA-384: in TLS 1.2, where a scheme names the hash and leaves the curve open.
+    EcdsaSecp256r1Sha384,
+    /// ECDSA on P-384 with SHA-256. TLS 1.2 only, too.
+    EcdsaSecp384r1Sha256,
     /// RSASSA-PKCS1-v1_5 with SHA-256. TLS 1.2 only.
     RsaPkcs1Sha256,
     /// RSASSA-PSS with SHA-256, its MGF1 with the same hash, and a key of the kind rsaEncryption.

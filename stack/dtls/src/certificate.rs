@@ -19,7 +19,10 @@ use crate::x509::{KeyKind, PublicKey};
 /// WebRTC knows a certificate by its [`Fingerprint`], which is signalled; names and validity are not looked at by
 /// browsers, nor here.
 #[derive(Clone)]
-pub struct Certificate(Arc<Inner>);
+pub struct Certificate {
+    inner: Arc<Inner>,
+    intermediates: Arc<[Vec<u8>]>,
+}
 
 struct Inner {
     der: Vec<u8>,
@@ -73,7 +76,7 @@ impl Certificate {
             .self_signed(&Key(&*signer))
             .map_err(|_| CertificateError::Crypto(CryptoError::Malformed))?;
         let der = certificate.der().to_vec();
-        Ok(Self(Arc::new(Inner { der, signer, provider: *provider })))
+        Ok(Self::alone(Inner { der, signer, provider: *provider }))
     }
 
     /// Loads a certificate in DER and its private key in PKCS#8.
@@ -103,13 +106,29 @@ impl Certificate {
         if kind.is_none() || key.kind != kind || key.bytes != signer.public_key() {
             return Err(CertificateError::WrongKey);
         }
-        Ok(Self(Arc::new(Inner { der: certificate, signer, provider: *provider })))
+        Ok(Self::alone(Inner { der: certificate, signer, provider: *provider }))
+    }
+
+    fn alone(inner: Inner) -> Self {
+        Self { inner: Arc::new(inner), intermediates: Arc::new([]) }
+    }
+
+    /// Sends these certificates too, in DER, each of which certifies the one before, up to one that the peer trusts. Default:
+    /// none, as for those that are known by their fingerprint.
+    #[must_use]
+    pub fn with_intermediates(self, intermediates: Vec<Vec<u8>>) -> Self {
+        Self { intermediates: intermediates.into(), ..self }
+    }
+
+    /// All that is sent, the leaf first.
+    pub(crate) fn chain(&self) -> impl Iterator<Item = &[u8]> {
+        std::iter::once(self.der()).chain(self.intermediates.iter().map(Vec::as_slice))
     }
 
     /// The certificate in DER.
     #[must_use]
     pub fn der(&self) -> &[u8] {
-        &self.0.der
+        &self.inner.der
     }
 
     /// The fingerprint to signal.
@@ -117,7 +136,7 @@ impl Certificate {
     /// # Errors
     /// [`CryptoError::Unsupported`] when the provider lacks the hash; SHA-256 every provider has.
     pub fn fingerprint(&self, algorithm: HashAlgorithm) -> Result<Fingerprint, CryptoError> {
-        Fingerprint::of(&self.0.provider, algorithm, self.der())
+        Fingerprint::of(&self.inner.provider, algorithm, self.der())
     }
 
     /// The kind of the private key.
@@ -126,13 +145,13 @@ impl Certificate {
     }
 
     pub(crate) fn signer(&self) -> &dyn Signer {
-        &*self.0.signer
+        &*self.inner.signer
     }
 }
 
 impl fmt::Debug for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Certificate").field("der_bytes", &self.0.der.len()).finish_non_exhaustive()
+        f.debug_struct("Certificate").field("der_bytes", &self.inner.der.len()).finish_non_exhaustive()
     }
 }
 

@@ -10,6 +10,7 @@ use crate::flight::{MIN_MTU, Retransmission};
 use crate::key_log::KeyLog;
 use crate::srtp::SrtpProfileId;
 use crate::suite::{CipherSuite, group_id};
+use crate::verifier::CertificateVerifier;
 use crate::version::ProtocolVersion;
 
 /// The settings of a connection; many connections share one.
@@ -29,6 +30,8 @@ pub struct Config {
     pub(crate) mtu: usize,
     pub(crate) retransmission: Retransmission,
     pub(crate) key_log: Option<Arc<dyn KeyLog>>,
+    pub(crate) verifier: Option<Arc<dyn CertificateVerifier>>,
+    pub(crate) asks_clients: bool,
 }
 
 /// What is wrong with a configuration.
@@ -89,6 +92,8 @@ impl Config {
                 attempts: 10,
             },
             key_log: None,
+            verifier: None,
+            asks_clients: true,
         })
     }
 
@@ -255,6 +260,22 @@ impl ConfigBuilder {
     #[must_use]
     pub const fn max_retransmits(mut self, attempts: u32) -> Self {
         self.0.retransmission.attempts = attempts;
+        self
+    }
+
+    /// Decides about the peer's certificate. A connection needs no fingerprints then; where there are some, both must agree.
+    /// Default: none, and fingerprints alone decide.
+    #[must_use]
+    pub fn verifier(mut self, verifier: Arc<dyn CertificateVerifier>) -> Self {
+        self.0.verifier = Some(verifier);
+        self
+    }
+
+    /// Has a server not ask clients for a certificate: anybody is let in who is told no fingerprints. Not for WebRTC, where both
+    /// sides have certificates (RFC 5763 §5). Default: it asks, and a client without a certificate is refused.
+    #[must_use]
+    pub const fn anonymous_clients(mut self) -> Self {
+        self.0.asks_clients = false;
         self
     }
 

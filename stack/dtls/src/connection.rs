@@ -42,6 +42,16 @@ pub enum Role {
     Server,
 }
 
+impl Role {
+    /// The other one.
+    pub(crate) const fn peer(self) -> Self {
+        match self {
+            Self::Client => Self::Server,
+            Self::Server => Self::Client,
+        }
+    }
+}
+
 /// Where the connection stands.
 pub(crate) enum State {
     /// The handshake runs.
@@ -97,10 +107,10 @@ pub struct Connection {
 impl Connection {
     /// A new association; nothing is sent before [`Connection::set_path`].
     #[must_use]
-    pub fn new(config: Arc<Config>, role: Role, seed: &Seed, _now: Instant) -> Self {
+    pub fn new(config: Arc<Config>, role: Role, seed: &Seed, now: Instant) -> Self {
         let mut connection = Self::idle(config, role, seed);
         let handshake = match role {
-            Role::Client => AwaitServerHello::start(&mut connection.context()).map(Handshake::ServerHello),
+            Role::Client => AwaitServerHello::start(&mut connection.context(now)).map(Handshake::ServerHello),
             Role::Server => Ok(Handshake::ClientHello(AwaitClientHello)),
         };
         connection.start(handshake);
@@ -108,7 +118,7 @@ impl Connection {
     }
 
     /// A server's association with a client that has proved its address. Its hello is still to be handled.
-    pub(crate) fn accept(config: Arc<Config>, seed: &Seed, _now: Instant, proven: Proven) -> Self {
+    pub(crate) fn accept(config: Arc<Config>, seed: &Seed, now: Instant, proven: Proven) -> Self {
         let mut connection = Self::idle(config, Role::Server, seed);
         connection.records.start_at(proven.sequence);
         connection.reassembler = Reassembler::starting_at(proven.message_seq);
@@ -116,7 +126,7 @@ impl Connection {
         let handshake = match proven.retried {
             None => Ok(Handshake::ClientHello(AwaitClientHello)),
             Some((random, first, request)) => {
-                AwaitSecondClientHello::resume(random, &first, &request, &mut connection.context())
+                AwaitSecondClientHello::resume(random, &first, &request, &mut connection.context(now))
             }
         };
         connection.start(handshake);
@@ -160,9 +170,11 @@ impl Connection {
     }
 
     /// What the handshake states work on.
-    pub(crate) fn context(&mut self) -> Context<'_> {
+    pub(crate) fn context(&mut self, now: Instant) -> Context<'_> {
         Context {
             config: &self.config,
+            role: self.role,
+            now,
             rng: &mut self.rng,
             transcript: &mut self.transcript,
             flight: &mut self.flight,
@@ -192,7 +204,7 @@ impl Connection {
     }
 
     /// Tells which certificates the peer may have, as they were signalled. They may come before, during or after the
-    /// handshake; without them nothing is exported or delivered. A later call replaces the earlier fingerprints, and
+    /// handshake; without them, and without a [`crate::CertificateVerifier`], nothing is exported or delivered. A later call replaces the earlier fingerprints, and
     /// a certificate that does not match them ends the connection at any time.
     pub fn set_remote_fingerprints(&mut self, _now: Instant, fingerprints: Vec<Fingerprint>) {
         if matches!(self.state, State::Closed) {

@@ -50,6 +50,9 @@ pub enum PeerError {
     /// The certificate matches none of the fingerprints that were signalled.
     #[error("the certificate does not match the fingerprint")]
     FingerprintMismatch,
+    /// The verifier does not accept the certificate.
+    #[error("the verifier does not accept the certificate: {0}")]
+    Rejected(AlertDescription),
     /// The certificate cannot be parsed.
     #[error("the certificate is malformed")]
     BadCertificate,
@@ -91,6 +94,7 @@ impl PeerError {
             | Self::NoExtendedMasterSecret
             | Self::NoCertificate => AlertDescription::HANDSHAKE_FAILURE,
             Self::FingerprintMismatch | Self::BadCertificate => AlertDescription::BAD_CERTIFICATE,
+            Self::Rejected(description) => description,
             Self::UnsupportedCertificate => AlertDescription::UNSUPPORTED_CERTIFICATE,
             Self::BadSignature | Self::BadFinished => AlertDescription::DECRYPT_ERROR,
             Self::IllegalParameter => AlertDescription::ILLEGAL_PARAMETER,

@@ -1,4 +1,5 @@
-//! Who the peer is: the certificate it proved against the fingerprints that were signalled (RFC 8122 §5).
+//! Who the peer is: the certificate it proved against the fingerprints that were signalled (RFC 8122 §5), or what a
+//! verifier says of it.
 
 use tombolo_crypto::CryptoProvider;
 
@@ -10,6 +11,8 @@ use crate::fingerprint::Fingerprint;
 pub(crate) struct PeerIdentity {
     expected: Option<Vec<Fingerprint>>,
     certificate: Option<Vec<u8>>,
+    /// Whether it has proved itself otherwise, or need not.
+    is_trusted: bool,
 }
 
 impl PeerIdentity {
@@ -21,17 +24,25 @@ impl PeerIdentity {
         self.certificate = Some(certificate.to_vec());
     }
 
+    /// The peer is who it is to be also without a fingerprint.
+    pub(crate) const fn trust(&mut self) {
+        self.is_trusted = true;
+    }
+
     pub(crate) fn certificate(&self) -> Option<&[u8]> {
         self.certificate.as_deref()
     }
 
-    /// Compares certificate and fingerprints. `Ok(false)`: one of the two is not here yet.
+    /// Compares certificate and fingerprints. `Ok(false)`: one of the two is not here yet. Without fingerprints, whether the
+    /// peer is trusted otherwise.
     ///
     /// Of fingerprints with several hash functions, those of the strongest one count and no others: a weaker one
     /// that fits does not make up for a stronger one that does not.
     pub(crate) fn check(&self, provider: &CryptoProvider) -> Result<bool, FailReason> {
-        let (Some(expected), Some(certificate)) = (&self.expected, &self.certificate) else {
-            return Ok(false);
+        let (expected, certificate) = match (&self.expected, &self.certificate) {
+            (Some(expected), Some(certificate)) => (expected, certificate),
+            (None, _) => return Ok(self.is_trusted),
+            (Some(_), None) => return Ok(false),
         };
         let strongest = expected.iter().max_by_key(|fingerprint| fingerprint.strength());
         let algorithm = strongest.ok_or(PeerError::FingerprintMismatch)?.algorithm();

@@ -3,7 +3,8 @@
 //! A [`Connection`] implements RFC 6347 and RFC 9147. Key exchange is X25519MLKEM768 (1.3 alone), X25519, P-256 or P-384,
 //! with HelloRetryRequest; ciphers are AES-GCM and ChaCha20-Poly1305 (RFC 5289, RFC 7905, RFC 8446); the extended master
 //! secret (RFC 7627) is required in 1.2; there is use_srtp with its exporter (RFC 5764, RFC 5705), ALPN, the server's
-//! name, KeyUpdate, and certificates on both sides that are known by their fingerprints (RFC 8122). It reads no clock, no
+//! name, KeyUpdate, and certificates that are known by their fingerprints (RFC 8122) or that a
+//! [`CertificateVerifier`] accepts. It reads no clock, no
 //! randomness of its own and no socket.
 //!
 //! Left out: resumption and early data, renegotiation (answered with no_renegotiation in 1.2), CBC and PSK suites,
@@ -22,7 +23,7 @@
 //! | `extension`, `codec`, `suite`, `version`, `alert` | the encoding and the code points |
 //! | `keys`, `schedule`, `transcript`, `session` | the key schedules of 1.2 and of 1.3 |
 //! | `key_log` | secrets for Wireshark |
-//! | `identity`, `fingerprint`, `certificate`, `x509` | who is who |
+//! | `identity`, `fingerprint`, `verifier`, `certificate`, `x509` | who is who |
 //!
 //! # Errors and alerts
 //!
@@ -33,6 +34,7 @@
 //! | [`PeerError::Version`] | protocol_version |
 //! | [`PeerError::CipherSuite`], [`PeerError::Group`], [`PeerError::SignatureScheme`], [`PeerError::NoExtendedMasterSecret`], [`PeerError::NoCertificate`] | handshake_failure |
 //! | [`PeerError::FingerprintMismatch`], [`PeerError::BadCertificate`] | bad_certificate |
+//! | [`PeerError::Rejected`] | what the verifier says |
 //! | [`PeerError::UnsupportedCertificate`] | unsupported_certificate |
 //! | [`PeerError::BadSignature`], [`PeerError::BadFinished`] | decrypt_error |
 //! | [`PeerError::IllegalParameter`] | illegal_parameter |
@@ -81,7 +83,10 @@ mod srtp;
 mod stats;
 mod suite;
 mod transcript;
+mod verifier;
 mod version;
+#[cfg(feature = "webpki")]
+mod webpki;
 mod x509;
 
 pub use alert::AlertDescription;
@@ -97,4 +102,7 @@ pub use session::Parameters;
 pub use srtp::{SrtpKeys, SrtpProfileId};
 pub use stats::{DropReason, Stats};
 pub use suite::CipherSuite;
+pub use verifier::{CertificateVerifier, ShownChain};
 pub use version::ProtocolVersion;
+#[cfg(feature = "webpki")]
+pub use webpki::WebPkiVerifier;

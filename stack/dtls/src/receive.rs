@@ -293,7 +293,7 @@ impl Connection {
             other => return self.state = other,
         };
         let read_epoch = self.records.read_epoch();
-        let mut context = self.context();
+        let mut context = self.context(now);
         let result = handshake.handle(body, message, &mut context);
         if context.launched {
             self.repeat_trigger = Some(message.message_seq);

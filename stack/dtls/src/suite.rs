@@ -122,26 +122,20 @@ pub(crate) fn group_id(group: KeyExchangeGroup) -> Option<u16> {
     GROUPS.iter().find(|(_, known)| *known == group).map(|(id, _)| *id)
 }
 
+const BOTH: &[ProtocolVersion] = &[ProtocolVersion::Dtls12, ProtocolVersion::Dtls13];
+const ONLY_1_2: &[ProtocolVersion] = &[ProtocolVersion::Dtls12];
+
 /// The signature schemes with their code points, the kind of key and the versions whose handshake may be signed so.
 ///
-/// In TLS 1.2 a scheme names the hash and leaves the curve open, so that a P-384 key signs with SHA-256 as well, and
-/// RFC 8827 §6.5 asks for P-256 alone: P-384 is for 1.3.
-const SCHEMES: [(u16, SignatureScheme, KeyKind, &[ProtocolVersion]); 5] = [
-    (
-        0x0403,
-        SignatureScheme::EcdsaSecp256r1Sha256,
-        KeyKind::P256,
-        &[ProtocolVersion::Dtls12, ProtocolVersion::Dtls13],
-    ),
-    (0x0503, SignatureScheme::EcdsaSecp384r1Sha384, KeyKind::P384, &[ProtocolVersion::Dtls13]),
-    (0x0807, SignatureScheme::Ed25519, KeyKind::Ed25519, &[ProtocolVersion::Dtls12, ProtocolVersion::Dtls13]),
-    (
-        0x0804,
-        SignatureScheme::RsaPssRsaeSha256,
-        KeyKind::Rsa,
-        &[ProtocolVersion::Dtls12, ProtocolVersion::Dtls13],
-    ),
-    (0x0401, SignatureScheme::RsaPkcs1Sha256, KeyKind::Rsa, &[ProtocolVersion::Dtls12]),
+/// In TLS 1.2 a scheme of ECDSA names the hash and leaves the curve open (RFC 8422 §5.1.1, RFC 8446 §4.2.3).
+const SCHEMES: [(u16, SignatureScheme, KeyKind, &[ProtocolVersion]); 7] = [
+    (0x0403, SignatureScheme::EcdsaSecp256r1Sha256, KeyKind::P256, BOTH),
+    (0x0503, SignatureScheme::EcdsaSecp384r1Sha384, KeyKind::P384, BOTH),
+    (0x0807, SignatureScheme::Ed25519, KeyKind::Ed25519, BOTH),
+    (0x0804, SignatureScheme::RsaPssRsaeSha256, KeyKind::Rsa, BOTH),
+    (0x0401, SignatureScheme::RsaPkcs1Sha256, KeyKind::Rsa, ONLY_1_2),
+    (0x0503, SignatureScheme::EcdsaSecp256r1Sha384, KeyKind::P256, ONLY_1_2),
+    (0x0403, SignatureScheme::EcdsaSecp384r1Sha256, KeyKind::P384, ONLY_1_2),
 ];
 
 /// The schemes that may sign handshakes of these versions, with their code points.

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tombolo_crypto::{CryptoProvider, HashAlgorithm};
 use tombolo_dtls::{
-    Certificate, Config, Connection, Event, FailReason, Fingerprint, PeerError, ProtocolVersion, Role,
-    SrtpKeys, SrtpProfileId,
+    Certificate, Config, Connection, Event, FailReason, Fingerprint, ProtocolVersion, Role, SrtpKeys,
+    SrtpProfileId,
 };
 use tombolo_net::{FiveTuple, Seed};
 
@@ -41,7 +41,7 @@ struct Case {
     says: [&'static str; 2],
 }
 
-const CASES: [Case; 7] = [
+const CASES: [Case; 8] = [
     Case {
         short_hello: false,
         key: Key::P256,
@@ -71,6 +71,7 @@ const CASES: [Case; 7] = [
         says: ["ECDHE-ECDSA-CHACHA20-POLY1305"; 2],
     },
     Case { short_hello: false, key: Key::P256, profile: CM, arguments: &["-mtu", "300"], says: [CM; 2] },
+    Case { short_hello: false, key: Key::P384, profile: GCM, arguments: &[], says: [GCM; 2] },
     Case { short_hello: false, key: Key::Rsa, profile: GCM, arguments: &[], says: [GCM; 2] },
     Case { short_hello: false, key: Key::Rsa, profile: CM, arguments: &["-mtu", "400"], says: [CM; 2] },
 ];
@@ -135,21 +136,7 @@ fn openssl_gets_no_renegotiation() {
     assert!(!session.events.iter().any(gave_up), "{:?}", session.events);
 }
 
-/// A key of a kind that is not supported ends the handshake with an alert that says so.
-#[test]
-fn a_p_384_certificate_is_refused() {
-    if is_missing("openssl with a P-384 certificate") {
-        return;
-    }
-    let case = Case { short_hello: false, key: Key::P384, ..CASES[0] };
-    let mut session = Session::new("s_client-p384", Role::Server, &case, &[]);
-    let refused = session.run_until(|session| session.openssl_says("unsupported certificate"));
-    assert!(refused, "{}", session.said());
-    let reason = FailReason::Peer(PeerError::UnsupportedCertificate);
-    assert_eq!(session.events, [Event::Failed(reason)]);
-}
-
-/// Keys of every kind, made and written by OpenSSL, sign our own handshakes: in 1.3 all of them, in 1.2 all but P-384.
+/// Keys of every kind, made and written by OpenSSL, sign our own handshakes.
 #[test]
 fn our_own_keys_of_every_kind() {
     if is_missing("keys of every kind") {
@@ -165,8 +152,7 @@ fn our_own_keys_of_every_kind() {
         for version in [ProtocolVersion::Dtls12, ProtocolVersion::Dtls13] {
             let config =
                 Config::builder(certificate.clone()).versions(version, version).build().expect("settings");
-            let works = key != Key::P384 || version == ProtocolVersion::Dtls13;
-            assert_eq!(connects_with_itself(&Arc::new(config)), works, "{key:?} {version:?}");
+            assert!(connects_with_itself(&Arc::new(config)), "{key:?} {version:?}");
         }
     }
 }

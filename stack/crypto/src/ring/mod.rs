@@ -41,6 +41,8 @@ pub fn provider() -> CryptoProvider {
             SignatureScheme::Ed25519,
             SignatureScheme::RsaPssRsaeSha256,
             SignatureScheme::RsaPkcs1Sha256,
+            SignatureScheme::EcdsaSecp256r1Sha384,
+            SignatureScheme::EcdsaSecp384r1Sha256,
         ],
     }
 }

@@ -1,9 +1,9 @@
 use ring::rand::SystemRandom;
 use ring::signature::{
-    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1,
-    ECDSA_P384_SHA384_ASN1_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
-    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RSA_PSS_2048_8192_SHA256, RSA_PSS_SHA256, RsaEncoding,
-    RsaKeyPair, UnparsedPublicKey, VerificationAlgorithm,
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA384_ASN1, ECDSA_P384_SHA256_ASN1,
+    ECDSA_P384_SHA384_ASN1, ECDSA_P384_SHA384_ASN1_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair,
+    KeyPair as _, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RSA_PSS_2048_8192_SHA256, RSA_PSS_SHA256,
+    RsaEncoding, RsaKeyPair, UnparsedPublicKey, VerificationAlgorithm,
 };
 
 use zeroize::Zeroizing;
@@ -92,6 +92,8 @@ pub(super) fn verify(
     let algorithm: &dyn VerificationAlgorithm = match scheme {
         SignatureScheme::EcdsaSecp256r1Sha256 => &ECDSA_P256_SHA256_ASN1,
         SignatureScheme::EcdsaSecp384r1Sha384 => &ECDSA_P384_SHA384_ASN1,
+        SignatureScheme::EcdsaSecp256r1Sha384 => &ECDSA_P256_SHA384_ASN1,
+        SignatureScheme::EcdsaSecp384r1Sha256 => &ECDSA_P384_SHA256_ASN1,
         SignatureScheme::RsaPkcs1Sha256 => &RSA_PKCS1_2048_8192_SHA256,
         SignatureScheme::RsaPssRsaeSha256 => &RSA_PSS_2048_8192_SHA256,
         SignatureScheme::Ed25519 => &ED25519,

@@ -77,8 +77,6 @@ pub(super) fn verify(
             let signature = p384::ecdsa::DerSignature::try_from(signature).map_err(|_| AuthError)?;
             key.verify(message, &signature).map_err(|_| AuthError)
         }
-        SignatureScheme::RsaPkcs1Sha256 | SignatureScheme::RsaPssRsaeSha256 | SignatureScheme::Ed25519 => {
-            Err(AuthError)
-        }
+        _ => Err(AuthError),
     }
 }

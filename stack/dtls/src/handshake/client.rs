@@ -304,11 +304,11 @@ pub(crate) struct AwaitServerCertificate {
 impl AwaitServerCertificate {
     pub(crate) fn handle(
         self,
-        leaf: Option<&[u8]>,
+        chain: &[&[u8]],
         message: &Message,
         context: &mut Context<'_>,
     ) -> Result<Handshake, FailReason> {
-        let key = context.take_certificate(leaf)?;
+        let key = context.take_certificate(chain)?;
         if !key.kind.is_some_and(|kind| self.negotiated.parameters.cipher_suite.fits(kind)) {
             return Err(PeerError::UnsupportedCertificate.into());
         }
@@ -399,7 +399,7 @@ impl AwaitServerHelloDone {
         context.transcript.add(&message.whole());
         context.flight.prepare();
         if self.scheme.is_some() {
-            let certificate = encode_certificate(context.config.certificate.der());
+            let certificate = encode_certificate(context.config.certificate.chain());
             context.send(0, HandshakeType::CERTIFICATE, certificate);
         }
         let key_exchange = encode_client_key_exchange(&self.share);

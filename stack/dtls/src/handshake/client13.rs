@@ -2,7 +2,7 @@
 
 use tombolo_crypto::{SharedSecret, SignatureScheme};
 
-use crate::error::{FailReason, PeerError};
+use crate::error::{DecodeError, FailReason, PeerError};
 use crate::extension::{ALPN, Extensions, SERVER_NAME, SUPPORTED_GROUPS, USE_SRTP};
 use crate::fragment::Message;
 use crate::handshake::message::{ClientHello, DigitallySigned};
@@ -95,13 +95,15 @@ pub(crate) struct AwaitCertificate {
 impl AwaitCertificate {
     pub(crate) fn handle(
         self,
-        leaf: Option<&[u8]>,
+        chain: &[&[u8]],
         message: &Message,
         context: &mut Context<'_>,
     ) -> Result<Handshake, FailReason> {
         // RFC 8446 §4.4.2.4: a server without certificate is an error of form.
-        let leaf = leaf.ok_or(PeerError::Malformed(crate::error::DecodeError::BadLength))?;
-        let key = context.take_certificate(Some(leaf))?;
+        if chain.is_empty() {
+            return Err(PeerError::Malformed(DecodeError::BadLength).into());
+        }
+        let key = context.take_certificate(chain)?;
         context.transcript.add(&message.whole());
         let Self { parameters, secrets, scheme } = self;
         let state = AwaitCertificateVerify { parameters, secrets, scheme, key };

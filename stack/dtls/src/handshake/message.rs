@@ -178,54 +178,56 @@ impl CertificateRequest {
     }
 }
 
-/// Certificate with a chain of one.
-pub(crate) fn encode_certificate(der: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(der.len() + 6);
-    put_vec24(&mut out, |out| put_vec24(out, |out| out.extend_from_slice(der)));
-    out
-}
-
-/// The first certificate of the chain, if there is one.
-fn decode_certificate(mut reader: Reader<'_>) -> Result<Option<&[u8]>, DecodeError> {
-    let mut chain = Reader::new(reader.vec24()?);
-    reader.finish()?;
-    let mut leaf = None;
-    while !chain.is_empty() {
-        let certificate = chain.vec24()?;
-        leaf.get_or_insert(certificate);
-    }
-    Ok(leaf)
-}
-
-/// Certificate of 1.3, in the handshake: with a chain of one.
-pub(crate) fn encode_certificate_1_3(der: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(der.len() + 9);
-    put_vec8(&mut out, |_| {});
+/// Certificate, the leaf first.
+pub(crate) fn encode_certificate<'a>(certificates: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(512);
     put_vec24(&mut out, |out| {
-        put_vec24(out, |out| out.extend_from_slice(der));
-        put_vec16(out, |_| {});
+        certificates.for_each(|der| put_vec24(out, |out| out.extend_from_slice(der)));
     });
     out
 }
 
-/// The first certificate of a chain of 1.3, if there is one. The context is that of a handshake: empty.
-fn decode_certificate_1_3(mut reader: Reader<'_>) -> Result<Option<&[u8]>, DecodeError> {
+/// The certificates of the chain, the leaf first.
+fn decode_certificate(mut reader: Reader<'_>) -> Result<Vec<&[u8]>, DecodeError> {
+    let mut chain = Reader::new(reader.vec24()?);
+    reader.finish()?;
+    let mut certificates = Vec::new();
+    while !chain.is_empty() {
+        certificates.push(chain.vec24()?);
+    }
+    Ok(certificates)
+}
+
+/// Certificate of 1.3, in the handshake, the leaf first.
+pub(crate) fn encode_certificate_1_3<'a>(certificates: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(512);
+    put_vec8(&mut out, |_| {});
+    put_vec24(&mut out, |out| {
+        for der in certificates {
+            put_vec24(out, |out| out.extend_from_slice(der));
+            put_vec16(out, |_| {});
+        }
+    });
+    out
+}
+
+/// The certificates of a chain of 1.3, the leaf first. The context is that of a handshake: empty.
+fn decode_certificate_1_3(mut reader: Reader<'_>) -> Result<Vec<&[u8]>, DecodeError> {
     if !reader.vec8()?.is_empty() {
         return Err(DecodeError::BadValue);
     }
     let mut chain = Reader::new(reader.vec24()?);
     reader.finish()?;
-    let mut leaf = None;
+    let mut certificates = Vec::new();
     while !chain.is_empty() {
-        let certificate = chain.vec24()?;
+        certificates.push(chain.vec24()?);
         let mut extensions = Reader::new(chain.vec16()?);
         while !extensions.is_empty() {
             extensions.u16()?;
             extensions.vec16()?;
         }
-        leaf.get_or_insert(certificate);
     }
-    Ok(leaf)
+    Ok(certificates)
 }
 
 /// CertificateRequest of 1.3, in the handshake.
@@ -265,8 +267,8 @@ pub(crate) enum Body<'a> {
     ServerHello(ServerHello),
     /// The cookie.
     HelloVerifyRequest(&'a [u8]),
-    /// The leaf.
-    Certificate(Option<&'a [u8]>),
+    /// The certificates, the leaf first.
+    Certificate(Vec<&'a [u8]>),
     ServerKeyExchange(ServerKeyExchange<'a>),
     CertificateRequest(CertificateRequest),
     ServerHelloDone,
@@ -422,11 +424,11 @@ mod tests {
 
     #[test]
     fn other_messages_come_back() {
-        let bytes = encode_certificate(b"der");
-        assert_eq!(decode_strictly(HandshakeType::CERTIFICATE, &bytes), Body::Certificate(Some(b"der")));
+        let bytes = encode_certificate(std::iter::once(&b"der"[..]));
+        assert_eq!(decode_strictly(HandshakeType::CERTIFICATE, &bytes), Body::Certificate(vec![b"der"]));
         let chain = b"\0\0\x08\0\0\x01a\0\0\x01b";
-        assert_eq!(decode_strictly(HandshakeType::CERTIFICATE, chain), Body::Certificate(Some(b"a")));
-        assert_eq!(decode_strictly(HandshakeType::CERTIFICATE, b"\0\0\0"), Body::Certificate(None));
+        assert_eq!(decode_strictly(HandshakeType::CERTIFICATE, chain), Body::Certificate(vec![b"a", b"b"]));
+        assert_eq!(decode_strictly(HandshakeType::CERTIFICATE, b"\0\0\0"), Body::Certificate(vec![]));
 
         let params = ServerKeyExchange::encode_params(29, b"share");
         let mut bytes = params.clone();
@@ -469,14 +471,14 @@ mod tests {
             let extended = [bytes, &[0]].concat();
             assert!(Body::decode(msg_type, 2, &extended).is_err(), "{msg_type:?} with a trailing byte");
         };
-        let bytes = encode_certificate_1_3(b"der");
+        let bytes = encode_certificate_1_3(std::iter::once(&b"der"[..]));
         strictly(HandshakeType::CERTIFICATE, &bytes);
-        assert_eq!(Body::decode(HandshakeType::CERTIFICATE, 2, &bytes), Ok(Body::Certificate(Some(b"der"))));
+        assert_eq!(Body::decode(HandshakeType::CERTIFICATE, 2, &bytes), Ok(Body::Certificate(vec![b"der"])));
         let chain = b"\0\0\0\x11\0\0\x01a\0\x05\0\x05\0\x01x\0\0\x01b\0\0";
         let decoded = Body::decode(HandshakeType::CERTIFICATE, 2, chain);
-        assert_eq!(decoded, Ok(Body::Certificate(Some(b"a"))));
+        assert_eq!(decoded, Ok(Body::Certificate(vec![b"a", b"b"])));
         let none = Body::decode(HandshakeType::CERTIFICATE, 2, b"\0\0\0\0");
-        assert_eq!(none, Ok(Body::Certificate(None)));
+        assert_eq!(none, Ok(Body::Certificate(vec![])));
         let with_context = Body::decode(HandshakeType::CERTIFICATE, 2, b"\x01x\0\0\0");
         assert_eq!(with_context, Err(DecodeError::BadValue));
 

@@ -47,12 +47,15 @@ pub(crate) mod message;
 pub(crate) mod server;
 pub(crate) mod server13;
 
+use std::time::Instant;
+
 use rand_core::Rng as _;
 use subtle::ConstantTimeEq as _;
 use tombolo_crypto::{CryptoError, Digest, SignatureScheme};
 use tombolo_net::Rng;
 
 use crate::config::Config;
+use crate::connection::Role;
 use crate::error::{FailReason, PeerError};
 use crate::extension::UseSrtp;
 use crate::flight::Flight;
@@ -67,6 +70,7 @@ use crate::session::{Parameters, Session};
 use crate::srtp::SrtpProfileId;
 use crate::suite::{CipherSuite, schemes_of};
 use crate::transcript::Transcript;
+use crate::verifier::ShownChain;
 use crate::version::ProtocolVersion;
 use crate::x509::PublicKey;
 
@@ -82,6 +86,8 @@ pub(crate) const SERVER_TRAFFIC: &str = "SERVER_TRAFFIC_SECRET";
 /// What the states work on.
 pub(crate) struct Context<'a> {
     pub(crate) config: &'a Config,
+    pub(crate) role: Role,
+    pub(crate) now: Instant,
     pub(crate) rng: &'a mut Rng,
     pub(crate) transcript: &'a mut Transcript,
     pub(crate) flight: &'a mut Flight,
@@ -118,7 +124,13 @@ impl Context<'_> {
     /// The schemes of these versions that we can verify.
     fn signature_schemes(&self, versions: &[ProtocolVersion]) -> Vec<u16> {
         let verifies = self.config.provider.verifies;
-        schemes_of(versions).filter(|(_, scheme, _)| verifies.contains(scheme)).map(|(id, ..)| id).collect()
+        let mut ids: Vec<u16> = Vec::new();
+        for (id, scheme, _) in schemes_of(versions) {
+            if verifies.contains(&scheme) && !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+        ids
     }
 
     /// Whether a certificate of a kind that fits a suite of 1.2 can be verified.
@@ -136,10 +148,20 @@ impl Context<'_> {
         Ok(out)
     }
 
-    /// Reads the peer's certificate and holds it against the fingerprints, if they are here.
-    fn take_certificate(&mut self, leaf: Option<&[u8]>) -> Result<PublicKey, FailReason> {
-        let leaf = leaf.ok_or(PeerError::NoCertificate)?;
+    /// Reads the peer's certificate and holds it against the fingerprints, if they are here, and shows it to the verifier, if
+    /// there is one.
+    fn take_certificate(&mut self, chain: &[&[u8]]) -> Result<PublicKey, FailReason> {
+        let leaf = *chain.first().ok_or(PeerError::NoCertificate)?;
         self.identity.show(leaf);
+        if let Some(verifier) = &self.config.verifier {
+            let name = match self.role {
+                Role::Client => self.config.server_name.as_deref(),
+                Role::Server => None,
+            };
+            let shown = ShownChain { certificates: chain, of: self.role.peer(), name };
+            verifier.verify(&shown, self.now).map_err(PeerError::Rejected)?;
+            self.identity.trust();
+        }
         self.identity.check(&self.config.provider)?;
         let key = PublicKey::of_certificate(leaf).map_err(|_| PeerError::BadCertificate)?;
         let verifies = self.config.provider.verifies;
@@ -249,7 +271,7 @@ impl Context<'_> {
         secret: &TrafficSecret,
     ) -> Result<(), FailReason> {
         if let Some(scheme) = scheme {
-            let certificate = message::encode_certificate_1_3(self.config.certificate.der());
+            let certificate = message::encode_certificate_1_3(self.config.certificate.chain());
             self.send(HANDSHAKE_EPOCH, HandshakeType::CERTIFICATE, certificate);
             let text = signed_text_1_3(us, &self.transcript_hash(suite)?);
             let verify = self.sign(scheme, &text)?;
@@ -384,7 +406,9 @@ impl Handshake {
                 state.handle_cookie(cookie, context)
             }
             (Self::ServerHello(state), Body::ServerHello(hello)) => state.handle(&hello, message, context),
-            (Self::ServerCertificate(state), Body::Certificate(leaf)) => state.handle(leaf, message, context),
+            (Self::ServerCertificate(state), Body::Certificate(chain)) => {
+                state.handle(&chain, message, context)
+            }
             (Self::ServerKeyExchange(state), Body::ServerKeyExchange(exchange)) => {
                 state.handle(&exchange, message, context)
             }
@@ -397,7 +421,9 @@ impl Handshake {
             (Self::ServerHelloDone(state), Body::ServerHelloDone) => state.handle(message, context),
             (Self::ServerFinished(state), Body::Finished(data)) => state.handle(data, context),
             (Self::ClientHello(state), Body::ClientHello(hello)) => state.handle(&hello, message, context),
-            (Self::ClientCertificate(state), Body::Certificate(leaf)) => state.handle(leaf, message, context),
+            (Self::ClientCertificate(state), Body::Certificate(chain)) => {
+                state.handle(&chain, message, context)
+            }
             (Self::ClientKeyExchange(state), Body::ClientKeyExchange(share)) => {
                 state.handle(share, message, context)
             }
@@ -422,11 +448,11 @@ impl Handshake {
             (Self::CertificateRequest13(state), Body::CertificateRequestOf13(extensions)) => {
                 state.handle(&extensions, message, context)
             }
-            (Self::CertificateRequest13(state), Body::Certificate(leaf)) => {
-                state.not_asked().handle(leaf, message, context)
+            (Self::CertificateRequest13(state), Body::Certificate(chain)) => {
+                state.not_asked().handle(&chain, message, context)
             }
-            (Self::ServerCertificate13(state), Body::Certificate(leaf)) => {
-                state.handle(leaf, message, context)
+            (Self::ServerCertificate13(state), Body::Certificate(chain)) => {
+                state.handle(&chain, message, context)
             }
             (Self::ServerCertificateVerify13(state), Body::CertificateVerify(signed)) => {
                 state.handle(signed, message, context)
@@ -435,8 +461,8 @@ impl Handshake {
             (Self::SecondClientHello13(state), Body::ClientHello(hello)) => {
                 state.handle(&hello, message, context)
             }
-            (Self::ClientCertificate13(state), Body::Certificate(leaf)) => {
-                state.handle(leaf, message, context)
+            (Self::ClientCertificate13(state), Body::Certificate(chain)) => {
+                state.handle(&chain, message, context)
             }
             (Self::ClientCertificateVerify13(state), Body::CertificateVerify(signed)) => {
                 state.handle(signed, message, context)

@@ -76,18 +76,25 @@ fn answer(
     context.flight.prepare();
     let server_hello = server_hello(hello, &negotiated);
     context.send(0, HandshakeType::SERVER_HELLO, server_hello.encode());
-    let certificate = encode_certificate(context.config.certificate.der());
+    let certificate = encode_certificate(context.config.certificate.chain());
     context.send(0, HandshakeType::CERTIFICATE, certificate);
     let key_exchange = sign_params(&negotiated, group, exchange.public_share(), scheme, context)?;
     context.send(0, HandshakeType::SERVER_KEY_EXCHANGE, key_exchange);
-    let request = CertificateRequest {
-        certificate_types: certificate_types(context),
-        signature_schemes: context.signature_schemes(&[ProtocolVersion::Dtls12]),
-    };
-    context.send(0, HandshakeType::CERTIFICATE_REQUEST, request.encode());
+    if context.config.asks_clients {
+        let request = CertificateRequest {
+            certificate_types: certificate_types(context),
+            signature_schemes: context.signature_schemes(&[ProtocolVersion::Dtls12]),
+        };
+        context.send(0, HandshakeType::CERTIFICATE_REQUEST, request.encode());
+    }
     context.send(0, HandshakeType::SERVER_HELLO_DONE, Vec::new());
     context.launch(true);
-    Ok(Handshake::ClientCertificate(AwaitClientCertificate { negotiated, exchange }))
+    if context.config.asks_clients {
+        Ok(Handshake::ClientCertificate(AwaitClientCertificate { negotiated, exchange }))
+    } else {
+        context.identity.trust();
+        Ok(Handshake::ClientKeyExchange(AwaitClientKeyExchange { negotiated, exchange, key: None }))
+    }
 }
 
 /// Chooses by our own order of preference. Extensions and code points that are not known are passed over.
@@ -197,22 +204,22 @@ pub(crate) struct AwaitClientCertificate {
 impl AwaitClientCertificate {
     pub(crate) fn handle(
         self,
-        leaf: Option<&[u8]>,
+        chain: &[&[u8]],
         message: &Message,
         context: &mut Context<'_>,
     ) -> Result<Handshake, FailReason> {
-        let key = context.take_certificate(leaf)?;
+        let key = context.take_certificate(chain)?;
         context.transcript.add(&message.whole());
         let Self { negotiated, exchange } = self;
-        Ok(Handshake::ClientKeyExchange(AwaitClientKeyExchange { negotiated, exchange, key }))
+        Ok(Handshake::ClientKeyExchange(AwaitClientKeyExchange { negotiated, exchange, key: Some(key) }))
     }
 }
 
-/// The client's certificate is here, and it fits if the fingerprints are.
+/// The client's certificate is here, and it fits if the fingerprints are; or none was asked for.
 pub(crate) struct AwaitClientKeyExchange {
     negotiated: Negotiated,
     exchange: Box<dyn KeyExchange>,
-    key: PublicKey,
+    key: Option<PublicKey>,
 }
 
 impl AwaitClientKeyExchange {
@@ -226,7 +233,10 @@ impl AwaitClientKeyExchange {
         let premaster = exchange.agree(share).map_err(|_| PeerError::IllegalParameter)?;
         context.transcript.add(&message.whole());
         let secrets = context.derive_secrets(&negotiated, &premaster, Sender::Server)?;
-        Ok(Handshake::CertificateVerify(AwaitCertificateVerify { negotiated, key, secrets }))
+        Ok(match key {
+            Some(key) => Handshake::CertificateVerify(AwaitCertificateVerify { negotiated, key, secrets }),
+            None => Handshake::ClientFinished(AwaitClientFinished { negotiated, secrets }),
+        })
     }
 }
 
@@ -251,7 +261,7 @@ impl AwaitCertificateVerify {
     }
 }
 
-/// The client has proved its certificate.
+/// The client has proved its certificate, or need not.
 pub(crate) struct AwaitClientFinished {
     negotiated: Negotiated,
     secrets: Secrets,

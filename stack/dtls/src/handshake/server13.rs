@@ -214,15 +214,22 @@ fn answer(
     };
     extensions.encode(crate::extension::Place::EncryptedExtensions, &mut encrypted);
     context.send(HANDSHAKE_EPOCH, HandshakeType::ENCRYPTED_EXTENSIONS, encrypted);
-    let schemes = context.signature_schemes(&[ProtocolVersion::Dtls13]);
-    let request = encode_certificate_request_1_3(schemes);
-    context.send(HANDSHAKE_EPOCH, HandshakeType::CERTIFICATE_REQUEST, request);
+    if context.config.asks_clients {
+        let schemes = context.signature_schemes(&[ProtocolVersion::Dtls13]);
+        let request = encode_certificate_request_1_3(schemes);
+        context.send(HANDSHAKE_EPOCH, HandshakeType::CERTIFICATE_REQUEST, request);
+    }
     context.send_authentication_1_3(Sender::Server, suite, Some(choice.scheme), &secrets.server)?;
     context.launch(true);
 
     let application = context.application_secrets(suite, &secrets)?;
     context.records.install_write(APPLICATION_EPOCH, application.server.cipher()?);
-    Ok(Handshake::ClientCertificate13(AwaitCertificate { parameters, secrets, application }))
+    if context.config.asks_clients {
+        Ok(Handshake::ClientCertificate13(AwaitCertificate { parameters, secrets, application }))
+    } else {
+        context.identity.trust();
+        Ok(Handshake::ClientFinished13(AwaitFinished { parameters, secrets, application }))
+    }
 }
 
 /// Our flight is out.
@@ -235,11 +242,11 @@ pub(crate) struct AwaitCertificate {
 impl AwaitCertificate {
     pub(crate) fn handle(
         self,
-        leaf: Option<&[u8]>,
+        chain: &[&[u8]],
         message: &Message,
         context: &mut Context<'_>,
     ) -> Result<Handshake, FailReason> {
-        let key = context.take_certificate(leaf)?;
+        let key = context.take_certificate(chain)?;
         context.transcript.add(&message.whole());
         let Self { parameters, secrets, application } = self;
         let state = AwaitCertificateVerify { parameters, secrets, application, key };
@@ -269,7 +276,7 @@ impl AwaitCertificateVerify {
     }
 }
 
-/// The client has proved its certificate.
+/// The client has proved its certificate, or need not.
 pub(crate) struct AwaitFinished {
     parameters: Parameters,
     secrets: HandshakeSecrets,

@@ -98,7 +98,7 @@ fn hellos_without_anything_in_common() {
     fails(CLIENT_HELLO, true, PeerError::CipherSuite, other_suites);
     let other_groups = |body: Vec<u8>| replace(&body, &[0, 29, 0, 23, 0, 24], &[0, 30, 0, 25, 0, 26]);
     fails(CLIENT_HELLO, true, PeerError::Group, other_groups);
-    let other_schemes = |body: Vec<u8>| replace(&body, &[0, 2, 4, 3], &[0, 2, 2, 3]);
+    let other_schemes = |body: Vec<u8>| replace(&body, &[0, 4, 4, 3, 5, 3], &[0, 4, 2, 3, 2, 3]);
     fails(CLIENT_HELLO, true, PeerError::SignatureScheme, other_schemes);
     fails(CERTIFICATE_REQUEST, false, PeerError::SignatureScheme, other_schemes);
 }
