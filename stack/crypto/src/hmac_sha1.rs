@@ -8,7 +8,8 @@ use zeroize::Zeroize;
 
 use crate::cm::CM_LANES;
 
-const BLOCK: usize = 64;
+/// Bytes of a block of SHA-1.
+pub(crate) const BLOCK: usize = 64;
 /// The state that SHA-1 starts from (FIPS 180-4 §5.3.1).
 const INITIAL: [u32; 5] = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
 
@@ -44,9 +45,12 @@ impl HmacSha1 {
     /// The MAC over `message` and `trailer`.
     #[must_use]
     pub fn sign(&self, message: &[u8], trailer: [u8; 4]) -> [u8; 20] {
-        let mut state = self.outer;
-        compress(&mut state, &[outer_block(Rest::new(BLOCK, message, &trailer).hash(self.inner))]);
-        bytes(state)
+        self.start().finish(message, trailer)
+    }
+
+    /// The hash of a message that comes in parts.
+    pub(crate) const fn start(&self) -> Running<'_> {
+        Running { key: self, state: self.inner, len: BLOCK }
     }
 
     /// The MACs over each message and its trailer, of [`CM_LANES`] at most; further ones are left out. Their blocks are
@@ -78,6 +82,31 @@ impl Drop for HmacSha1 {
     fn drop(&mut self) {
         self.inner.zeroize();
         self.outer.zeroize();
+    }
+}
+
+/// A MAC whose message comes in parts.
+pub(crate) struct Running<'a> {
+    key: &'a HmacSha1,
+    state: [u32; 5],
+    /// Bytes that went in, the key's block included.
+    len: usize,
+}
+
+impl Running<'_> {
+    /// Goes on with whole blocks.
+    #[inline]
+    pub(crate) fn update(&mut self, blocks: &[[u8; BLOCK]]) {
+        compress(&mut self.state, blocks);
+        self.len += blocks.as_flattened().len();
+    }
+
+    /// The MAC over what went in, the rest of the message and the trailer.
+    pub(crate) fn finish(self, rest: &[u8], trailer: [u8; 4]) -> [u8; 20] {
+        let inner = Rest::new(self.len, rest, &trailer).hash(self.state);
+        let mut state = self.key.outer;
+        compress(&mut state, &[outer_block(inner)]);
+        bytes(state)
     }
 }
 

@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use subtle::ConstantTimeEq;
-use tombolo_crypto::{AeadKey, CmHmacKey, CmJob};
+use tombolo_crypto::{AeadKey, AuthError, CmHmacKey, CmJob};
 use zeroize::Zeroizing;
 
 use crate::layout::{ENCRYPTED, EXTENSION_HEADER_LEN, INDEX_LEN, RTCP_CLEAR_LEN, RTP_FIXED_LEN};
@@ -16,10 +15,6 @@ pub(crate) const CM_SHORT_TAG_LEN: usize = 4;
 pub(crate) const GCM_TAG_LEN: usize = 16;
 /// Bytes of the longer of the two session salts.
 pub(crate) const SALT_LEN: usize = 14;
-
-/// The tag does not fit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct BadTag;
 
 /// ```text
 /// Cm   RTP [clear | text | MKI | tag]   RTCP [8 bytes | text | E index | MKI | tag]
@@ -77,10 +72,15 @@ impl Cipher {
         let (text, tail) = buf.split_at_mut(packet.len);
         match self {
             Self::Cm { key, salt, .. } => {
-                put_extension_first(text, packet.csrc_len);
-                key.apply_keystream(&cm_iv(salt, packet.ssrc, packet.index), &mut text[packet.clear_len..]);
-                put_sources_first(text, packet.csrc_len);
-                let mac = key.sign(text, roc(packet.index));
+                let (iv, roc) = (cm_iv(salt, packet.ssrc, packet.index), roc(packet.index));
+                let mac = if packet.csrc_len == 0 {
+                    key.seal(&iv, text, packet.clear_len, roc)
+                } else {
+                    put_extension_first(text, packet.csrc_len);
+                    key.apply_keystream(&iv, &mut text[packet.clear_len..]);
+                    put_sources_first(text, packet.csrc_len);
+                    key.sign(text, roc)
+                };
                 self.put_cm_tail(tail, mki, &mac);
             }
             Self::Gcm { key, salt } => {
@@ -118,20 +118,31 @@ impl Cipher {
     }
 
     /// Opens a packet with an MKI of so many bytes.
-    pub(crate) fn open_rtp(&self, buf: &mut [u8], packet: &RtpPacket, mki_len: usize) -> Result<(), BadTag> {
+    pub(crate) fn open_rtp(
+        &self,
+        buf: &mut [u8],
+        packet: &RtpPacket,
+        mki_len: usize,
+    ) -> Result<(), AuthError> {
         match self {
             Self::Cm { key, salt, .. } => {
                 let (text, tail) = buf.split_at_mut(packet.len);
-                verify(&key.sign(text, roc(packet.index)), &tail[mki_len..])?;
-                put_extension_first(text, packet.csrc_len);
-                key.apply_keystream(&cm_iv(salt, packet.ssrc, packet.index), &mut text[packet.clear_len..]);
-                put_sources_first(text, packet.csrc_len);
+                let tag = &tail[mki_len..];
+                let (iv, roc) = (cm_iv(salt, packet.ssrc, packet.index), roc(packet.index));
+                if packet.csrc_len == 0 {
+                    key.open(&iv, text, packet.clear_len, roc, tag)?;
+                } else {
+                    key.verify(text, roc, tag)?;
+                    put_extension_first(text, packet.csrc_len);
+                    key.apply_keystream(&iv, &mut text[packet.clear_len..]);
+                    put_sources_first(text, packet.csrc_len);
+                }
             }
             Self::Gcm { key, salt } => {
                 put_extension_first(buf, packet.csrc_len);
                 let (clear, sealed) = buf[..packet.len + GCM_TAG_LEN].split_at_mut(packet.clear_len);
                 let iv = gcm_rtp_iv(salt, packet.ssrc, packet.index);
-                key.open_in_place(&iv, clear, sealed).map_err(|_| BadTag)?;
+                key.open_in_place(&iv, clear, sealed)?;
                 put_sources_first(buf, packet.csrc_len);
             }
         }
@@ -144,8 +155,7 @@ impl Cipher {
         let (packet, tail) = buf.split_at_mut(len);
         match self {
             Self::Cm { key, salt, .. } => {
-                key.apply_keystream(&cm_iv(salt, ssrc, u64::from(index)), &mut packet[RTCP_CLEAR_LEN..]);
-                let mac = key.sign(packet, word);
+                let mac = key.seal(&cm_iv(salt, ssrc, u64::from(index)), packet, RTCP_CLEAR_LEN, word);
                 let (index_place, tail) = tail.split_at_mut(INDEX_LEN);
                 index_place.copy_from_slice(&word);
                 self.put_cm_tail(tail, mki, &mac);
@@ -178,17 +188,19 @@ impl Cipher {
         ssrc: u32,
         word: u32,
         mki_len: usize,
-    ) -> Result<usize, BadTag> {
+    ) -> Result<usize, AuthError> {
         let len = buf.len() - self.tag_len() - INDEX_LEN - mki_len;
         let encrypted = word & ENCRYPTED != 0;
         let index = word & !ENCRYPTED;
         match self {
             Self::Cm { key, salt, .. } => {
                 let (packet, tail) = buf.split_at_mut(len);
-                verify(&key.sign(packet, word.to_be_bytes()), &tail[INDEX_LEN + mki_len..])?;
+                let tag = &tail[INDEX_LEN + mki_len..];
                 if encrypted {
                     let iv = cm_iv(salt, ssrc, u64::from(index));
-                    key.apply_keystream(&iv, &mut packet[RTCP_CLEAR_LEN..]);
+                    key.open(&iv, packet, RTCP_CLEAR_LEN, word.to_be_bytes(), tag)?;
+                } else {
+                    key.verify(packet, word.to_be_bytes(), tag)?;
                 }
             }
             Self::Gcm { key, salt } => {
@@ -197,7 +209,7 @@ impl Cipher {
                 if encrypted {
                     let (clear, sealed) = packet.split_at_mut(RTCP_CLEAR_LEN);
                     let aad = rtcp_aad(clear, word.to_be_bytes());
-                    key.open_in_place(&iv, &aad, sealed).map_err(|_| BadTag)?;
+                    key.open_in_place(&iv, &aad, sealed)?;
                 } else {
                     // All is associated data (RFC 7714 §9.3): the packet, and the word right behind it.
                     let (packet, tag_place) = packet.split_at_mut(len);
@@ -205,7 +217,7 @@ impl Cipher {
                     tag.copy_from_slice(tag_place);
                     tag_place[..INDEX_LEN].copy_from_slice(&tail[..INDEX_LEN]);
                     let aad_len = packet.len() + INDEX_LEN;
-                    key.open_in_place(&iv, &buf[..aad_len], &mut tag).map_err(|_| BadTag)?;
+                    key.open_in_place(&iv, &buf[..aad_len], &mut tag)?;
                 }
             }
         }
@@ -220,10 +232,6 @@ impl fmt::Debug for Cipher {
             Self::Gcm { .. } => "Gcm(..)",
         })
     }
-}
-
-fn verify(computed: &[u8; 20], tag: &[u8]) -> Result<(), BadTag> {
-    if bool::from(computed[..tag.len()].ct_eq(tag)) { Ok(()) } else { Err(BadTag) }
 }
 
 /// Two things at the start of a place that has room for them.

@@ -1,10 +1,10 @@
 //! [`InboundContext`]: opens what the peer sends.
 
-use tombolo_crypto::CryptoProvider;
+use tombolo_crypto::{AuthError, CryptoProvider};
 use tombolo_net::Ssrc;
 
 use crate::Config;
-use crate::cipher::{BadTag, RtpPacket};
+use crate::cipher::RtpPacket;
 use crate::header::{self, CRYPTEX_CLEAR_LEN, MAX_MASKED_LEN, Marked};
 use crate::keys::{KeyError, MasterKey, SessionKeys};
 use crate::layout::{ENCRYPTED, INDEX_LEN, RTCP_CLEAR_LEN, RtpLayout, estimate_index, rtcp_ssrc};
@@ -54,8 +54,8 @@ impl From<Refused> for UnprotectError {
     }
 }
 
-impl From<BadTag> for UnprotectError {
-    fn from(BadTag: BadTag) -> Self {
+impl From<AuthError> for UnprotectError {
+    fn from(AuthError: AuthError) -> Self {
         Self::Auth
     }
 }

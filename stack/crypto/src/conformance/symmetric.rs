@@ -1,10 +1,11 @@
 use super::{array, hex};
-use crate::{CM_IV_LEN, CM_LANES, CmJob, CryptoError, CryptoProvider, CtrKey, seal_batch};
+use crate::{AuthError, CM_IV_LEN, CM_LANES, CmJob, CryptoError, CryptoProvider, CtrKey, seal_batch};
 
 pub(super) fn check(provider: &CryptoProvider) {
     aes_cm(provider);
     key_stream_of_rfc_3711(provider);
     hmac_sha1(provider);
+    both_in_turns(provider);
     in_a_batch(provider);
 }
 
@@ -91,6 +92,44 @@ fn hmac_sha1(provider: &CryptoProvider) {
         let (message, trailer) = data.split_last_chunk().expect(name);
         assert_eq!(key.sign(message, *trailer)[..], hex(mac), "{name}");
         assert_eq!(key.sign(message, *trailer)[..], hex(mac), "{name}: a second time");
+    }
+}
+
+/// [`crate::CmHmacKey::seal`] and [`crate::CmHmacKey::open`] are encryption and MAC, at every length and start; a packet whose
+/// tag does not fit is left as it is.
+fn both_in_turns(provider: &CryptoProvider) {
+    let (iv, trailer) = ([9; CM_IV_LEN], [1, 2, 3, 4]);
+    for key_len in [16, 32] {
+        let key = (provider.aes_cm_hmac_sha1)(&vec![7; key_len], &[8; 20]).expect("AES-CM");
+        let alone = (provider.aes_cm)(&vec![7; key_len]).expect("AES-CM");
+        for len in (0..600_usize).chain(1500..1700) {
+            let clear_len = len.min([0, 12, 20, 64, 71, 400][len % 6]);
+            let plaintext: Vec<u8> = (0..len).map(|at| at as u8).collect();
+            let mut expected = plaintext.clone();
+            alone.apply_keystream(&iv, &mut expected[clear_len..]);
+            let mac = key.sign(&expected, trailer);
+            let mut packet = plaintext.clone();
+            assert_eq!(key.seal(&iv, &mut packet, clear_len, trailer), mac, "{len} bytes: MAC");
+            assert_eq!(packet, expected, "{len} bytes: ciphertext");
+            for tag_len in [0, 4, 10, 20] {
+                let mut tag = mac[..tag_len].to_vec();
+                for at in 0..tag_len {
+                    tag[at] ^= 1 << (len % 8);
+                    let mut packet = expected.clone();
+                    assert_eq!(key.verify(&packet, trailer, &tag), Err(AuthError), "{len} bytes: byte {at}");
+                    let opened = key.open(&iv, &mut packet, clear_len, trailer, &tag);
+                    assert_eq!(opened, Err(AuthError), "{len} bytes: byte {at} of the tag");
+                    assert_eq!(packet, expected, "{len} bytes: as before");
+                    tag[at] = mac[at];
+                }
+                let mut packet = expected.clone();
+                assert_eq!(key.verify(&packet, trailer, &tag), Ok(()), "{len} bytes: tag of {tag_len}");
+                assert_eq!(key.open(&iv, &mut packet, clear_len, trailer, &tag), Ok(()), "{len} bytes");
+                assert_eq!(packet, plaintext, "{len} bytes: plaintext");
+            }
+            let long = [&mac[..], &[0]].concat();
+            assert_eq!(key.verify(&expected, trailer, &long), Err(AuthError), "a tag longer than the MAC");
+        }
     }
 }
 

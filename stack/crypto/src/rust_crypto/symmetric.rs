@@ -1,5 +1,6 @@
-//! AES-CM and HMAC-SHA1, one after the other: a CPU that looks ahead no further than a few hundred instructions gains nothing
-//! by work at both in turns, since a block of SHA-1 alone is a hundred.
+//! AES-CM and HMAC-SHA1, in turns: SHA-1 is one long chain whose steps wait for each other, and leaves a CPU most of its
+//! units for the key stream of the next bytes. Of a packet to open the key stream is put aside until the packet is known to be
+//! authentic: it depends on nothing but key and index.
 //!
 //! The key stream is made block after block where the backend has wide vectors: its groups, of up to 64 blocks, leave most of
 //! a packet over. Blocks do not wait for each other, and each one's counter stays in registers; in memory, where it is written in
@@ -11,12 +12,20 @@ use aes::cipher::{
 };
 use aes::{Aes128, Aes256};
 
-use crate::{CM_IV_LEN, CmHmacKey, CryptoError, CtrKey, HmacSha1};
+use crate::cm::check_tag;
+use crate::hmac_sha1::BLOCK as HASH_BLOCK_LEN;
+use crate::{AuthError, CM_IV_LEN, CmHmacKey, CryptoError, CtrKey, HmacSha1};
 
 /// Bytes of a block of AES.
 const BLOCK_LEN: usize = 16;
 /// The largest groups, in blocks, that are encrypted together.
 const MAX_GROUP: usize = 8;
+/// Bytes that are encrypted, and then hashed, in one turn.
+const TURN_LEN: usize = 2 * HASH_BLOCK_LEN;
+/// Shorter packets are encrypted and hashed one after the other: there is too little to do in turns.
+const MIN_TURNS_LEN: usize = 3 * TURN_LEN;
+/// Most bytes of key stream that are made before a packet is known to be authentic: those of a datagram on most paths.
+const MAX_AHEAD_LEN: usize = 12 * TURN_LEN;
 
 struct Ctr<C>(C);
 
@@ -51,6 +60,38 @@ where
         self.mac.sign(message, trailer)
     }
 
+    fn seal(&self, iv: &[u8; CM_IV_LEN], packet: &mut [u8], clear_len: usize, trailer: [u8; 4]) -> [u8; 20] {
+        if packet.len() < MIN_TURNS_LEN {
+            self.apply_keystream(iv, &mut packet[clear_len..]);
+            return self.sign(packet, trailer);
+        }
+        let mut mac = [0; 20];
+        let counter = Counter::new(iv);
+        let hmac = &self.mac;
+        self.cipher.encrypt_with_backend(Seal { counter, hmac, packet, clear_len, trailer, mac: &mut mac });
+        mac
+    }
+
+    fn open(
+        &self,
+        iv: &[u8; CM_IV_LEN],
+        packet: &mut [u8],
+        clear_len: usize,
+        trailer: [u8; 4],
+        tag: &[u8],
+    ) -> Result<(), AuthError> {
+        if packet.len() < MIN_TURNS_LEN {
+            self.verify(packet, trailer, tag)?;
+            self.apply_keystream(iv, &mut packet[clear_len..]);
+            return Ok(());
+        }
+        let mut opened = Err(AuthError);
+        let counter = Counter::new(iv);
+        let (hmac, result) = (&self.mac, &mut opened);
+        self.cipher.encrypt_with_backend(Open { counter, hmac, packet, clear_len, trailer, tag, result });
+        opened
+    }
+
     fn hmac(&self) -> Option<&HmacSha1> {
         Some(&self.mac)
     }
@@ -77,6 +118,42 @@ impl Counter {
         self.number += 1;
         (u128::from(self.first) | u128::from(self.second | number) << 64).to_le_bytes().into()
     }
+
+    /// Gives each of these blocks the next of the key stream.
+    #[inline(always)]
+    fn each<B: BlockCipherEncBackend<BlockSize = U16>>(
+        &mut self,
+        backend: &B,
+        mut blocks: &mut [[u8; BLOCK_LEN]],
+        give: impl Fn(&mut [u8; BLOCK_LEN], &Array<u8, U16>),
+    ) {
+        if B::ParBlocksSize::USIZE <= MAX_GROUP {
+            let mut groups = blocks.chunks_exact_mut(B::ParBlocksSize::USIZE);
+            for group in &mut groups {
+                let mut keys = ParBlocks::<B>::from_fn(|_| self.next());
+                backend.encrypt_par_blocks((&mut keys).into());
+                group.iter_mut().zip(&keys).for_each(|(block, key)| give(block, key));
+            }
+            blocks = groups.into_remainder();
+        }
+        for block in blocks {
+            let mut key: Block<B> = self.next();
+            backend.encrypt_block((&mut key).into());
+            give(block, &key);
+        }
+    }
+
+    /// XORs the next bytes of the key stream onto these. Nothing may follow when they end within a block.
+    #[inline(always)]
+    fn apply<B: BlockCipherEncBackend<BlockSize = U16>>(&mut self, backend: &B, in_out: &mut [u8]) {
+        let (blocks, last) = in_out.as_chunks_mut::<BLOCK_LEN>();
+        self.each(backend, blocks, xor);
+        if !last.is_empty() {
+            let mut key = [[0; BLOCK_LEN]];
+            self.each(backend, &mut key, xor);
+            last.iter_mut().zip(key.as_flattened()).for_each(|(byte, key)| *byte ^= key);
+        }
+    }
 }
 
 #[inline(always)]
@@ -96,24 +173,75 @@ impl BlockSizeUser for Apply<'_> {
 impl BlockCipherEncClosure for Apply<'_> {
     #[inline(always)]
     fn call<B: BlockCipherEncBackend<BlockSize = U16>>(mut self, backend: &B) {
-        let (mut blocks, last) = self.in_out.as_chunks_mut::<BLOCK_LEN>();
-        if B::ParBlocksSize::USIZE <= MAX_GROUP {
-            let mut groups = blocks.chunks_exact_mut(B::ParBlocksSize::USIZE);
-            for group in &mut groups {
-                let mut keys = ParBlocks::<B>::from_fn(|_| self.counter.next());
-                backend.encrypt_par_blocks((&mut keys).into());
-                group.iter_mut().zip(&keys).for_each(|(block, key)| xor(block, key));
-            }
-            blocks = groups.into_remainder();
+        self.counter.apply(backend, self.in_out);
+    }
+}
+
+/// Encrypts a few blocks and hashes those before them, which have left the CPU's store buffer by then: blocks of SHA-1 lie
+/// across those of AES, and a load from two stores waits until both are in the cache.
+struct Seal<'a> {
+    counter: Counter,
+    hmac: &'a HmacSha1,
+    packet: &'a mut [u8],
+    clear_len: usize,
+    trailer: [u8; 4],
+    mac: &'a mut [u8; 20],
+}
+
+impl BlockSizeUser for Seal<'_> {
+    type BlockSize = U16;
+}
+
+impl BlockCipherEncClosure for Seal<'_> {
+    #[inline(always)]
+    fn call<B: BlockCipherEncBackend<BlockSize = U16>>(mut self, backend: &B) {
+        let mut hash = self.hmac.start();
+        let (mut encrypted, mut hashed) = (self.clear_len, 0);
+        while encrypted < self.packet.len() {
+            let end = self.packet.len().min(encrypted + TURN_LEN);
+            self.counter.apply(backend, &mut self.packet[encrypted..end]);
+            let ready = encrypted / HASH_BLOCK_LEN * HASH_BLOCK_LEN;
+            hash.update(self.packet[hashed..ready].as_chunks().0);
+            (encrypted, hashed) = (end, ready);
         }
-        let mut next_key = || {
-            let mut key: Block<B> = self.counter.next();
-            backend.encrypt_block((&mut key).into());
-            key
-        };
-        blocks.iter_mut().for_each(|block| xor(block, &next_key()));
-        if !last.is_empty() {
-            last.iter_mut().zip(next_key()).for_each(|(byte, key)| *byte ^= key);
+        *self.mac = hash.finish(&self.packet[hashed..], self.trailer);
+    }
+}
+
+/// Hashes a few blocks and makes key stream, and puts that onto the packet when the tag is right.
+struct Open<'a> {
+    counter: Counter,
+    hmac: &'a HmacSha1,
+    packet: &'a mut [u8],
+    clear_len: usize,
+    trailer: [u8; 4],
+    tag: &'a [u8],
+    result: &'a mut Result<(), AuthError>,
+}
+
+impl BlockSizeUser for Open<'_> {
+    type BlockSize = U16;
+}
+
+impl BlockCipherEncClosure for Open<'_> {
+    #[inline(always)]
+    fn call<B: BlockCipherEncBackend<BlockSize = U16>>(mut self, backend: &B) {
+        let mut hash = self.hmac.start();
+        let mut stream = [[0; BLOCK_LEN]; MAX_AHEAD_LEN / BLOCK_LEN];
+        let ahead_len = MAX_AHEAD_LEN.min(self.packet.len() - self.clear_len);
+        let mut turns = stream[..ahead_len.div_ceil(BLOCK_LEN)].chunks_mut(TURN_LEN / BLOCK_LEN);
+        let mut make = |blocks: &mut [[u8; BLOCK_LEN]]| self.counter.each(backend, blocks, xor);
+        let (blocks, rest) = self.packet.as_chunks();
+        for blocks in blocks.chunks(TURN_LEN / HASH_BLOCK_LEN) {
+            hash.update(blocks);
+            turns.next().into_iter().for_each(&mut make);
+        }
+        turns.for_each(make);
+        *self.result = check_tag(&hash.finish(rest, self.trailer), self.tag);
+        if self.result.is_ok() {
+            let (text, beyond) = self.packet[self.clear_len..].split_at_mut(ahead_len);
+            text.iter_mut().zip(stream.as_flattened()).for_each(|(byte, key)| *byte ^= key);
+            self.counter.apply(backend, beyond);
         }
     }
 }
