@@ -16,6 +16,7 @@ use super::{Scenario, Work};
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::new("vp8-packetize-frame", || packetize(Codec::Vp8)),
     Scenario::new("vp8-assemble-frame", || assemble(Codec::Vp8)),
+    Scenario::new("vp8-assemble-many-packets", || assemble_in(Codec::Vp8, 1 + MANY_PACKETS_PAYLOAD)),
     Scenario::new("vp9-packetize-frame", || packetize(Codec::Vp9)),
     Scenario::new("vp9-assemble-frame", || assemble(Codec::Vp9)),
     Scenario::new("av1-packetize-frame", || packetize(Codec::Av1)),
@@ -45,6 +46,10 @@ pub const L16: Codec = Codec::L16 { rate_hz: 44_100, channels: 1 };
 
 /// Room for a payload in a packet, in bytes.
 pub const MAX_PAYLOAD: usize = 1160;
+
+/// Bytes of a frame in each of many packets: as many packets as a picture of some Mbit has. What an assembler does with each must
+/// not grow with those before it.
+const MANY_PACKETS_PAYLOAD: usize = 20;
 
 /// A sequence header of 640×360.
 const AV1_SEQUENCE: [u8; 13] = [0x0a, 0x0b, 0x00, 0x00, 0x00, 0x0c, 0xc4, 0xff, 0x67, 0x00, 0x9e, 0x00, 0x00];
@@ -88,9 +93,14 @@ fn packetize(codec: Codec) -> Work {
 }
 
 fn assemble(codec: Codec) -> Work {
+    assemble_in(codec, MAX_PAYLOAD)
+}
+
+/// From payloads of at most so many bytes.
+fn assemble_in(codec: Codec, max_payload: usize) -> Work {
     let frame = frame(codec);
     let mut payloads: Vec<Bytes> = Vec::new();
-    Packetizer::new(codec, 1).packetize(&frame, MAX_PAYLOAD, &mut payloads).expect("a good frame");
+    Packetizer::new(codec, 1).packetize(&frame, max_payload, &mut payloads).expect("a good frame");
     let mut assembler = Assembler::new(codec);
     let mut now = Instant::now();
     let (mut seq, mut timestamp) = (ExtSeqNo(70_000), RtpTime(0));

@@ -184,6 +184,34 @@ fn reorder_at_the_very_start_costs_no_keyframe() {
     }
 }
 
+/// The packet in front of a keyframe's first one makes it certain that that is the first, or is the first itself, also when all
+/// behind it was looked at before.
+#[test]
+fn a_keyframe_is_found_when_its_beginning_comes_last() {
+    const SPS: &[u8] = &[0x67, 0x42, 0xe0, 0x1f];
+    let input = |seq, timestamp, marker, payload: &[u8]| AssemblerInput {
+        seq: ExtSeqNo(seq),
+        timestamp: RtpTime(timestamp),
+        marker,
+        payload: Bytes::copy_from_slice(payload),
+        arrival: start(),
+    };
+    for last in [input(102, 3000, false, SPS), input(102, 0, true, &[0x41, 0x9a, 7])] {
+        let mut assembler = Assembler::new(Codec::H264);
+        assembler.add_parameter_set(SPS);
+        assembler.add_parameter_set(&[0x68, 0xce]);
+        let before = [
+            input(100, 0, false, &[0x41, 0x9a, 7]),
+            input(103, 3000, false, &[0x65, 0x88, 7]),
+            input(104, 3000, true, &[0x65, 0x48, 7]),
+        ];
+        assert_eq!(push_all(&mut assembler, &before), []);
+        let frames = push_all(&mut assembler, &[last]);
+        assert_eq!(frames.len(), 1);
+        assert!(frames[0].keyframe && frames[0].last_seq == ExtSeqNo(104));
+    }
+}
+
 #[test]
 fn a_hole_waits_for_its_packet() {
     for codec in VIDEO {

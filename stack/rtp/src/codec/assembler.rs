@@ -173,6 +173,10 @@ pub struct Assembler {
     /// The first packet that was pushed; places before it are held free but nothing is missed there.
     first: Option<u64>,
     bytes: usize,
+    /// So many places at the front are taken by a frame whose end is not among them.
+    run: usize,
+    /// Among so many places at the front no keyframe begins for certain, but perhaps at the very front.
+    searched: usize,
     given_up_before: u64,
     /// The hole that blocks, and since when.
     blocked: Option<(u64, Instant)>,
@@ -209,6 +213,8 @@ impl Assembler {
             base: 0,
             first: None,
             bytes: 0,
+            run: 0,
+            searched: 0,
             given_up_before: 0,
             blocked: None,
             after_loss: true,
@@ -261,6 +267,9 @@ impl Assembler {
         let AssemblerInput { timestamp, marker, payload, arrival, .. } = input;
         self.bytes += payload.len();
         *slot = Some(Slot { timestamp, marker, kind, payload, arrival });
+        if at < self.searched && (self.begins_keyframe(at) || self.begins_keyframe(at + 1)) {
+            self.searched = at;
+        }
         while self.bytes > self.config.max_bytes {
             self.drop_front(1);
             self.lose();
@@ -344,10 +353,11 @@ impl Assembler {
 
     /// When the hole at the front has waited long enough, gives it up. Call [`Assembler::pop`] until `None` after it.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self.poll_timeout().is_none_or(|deadline| now < deadline) {
-            return;
-        }
-        if let Some((hole, _)) = self.blocked {
+        // To tell how long it waits takes a look at all that waits.
+        let may_end = self.blocked.filter(|(_, since)| now >= *since + self.shortest_wait());
+        if let Some((hole, _)) = may_end
+            && self.poll_timeout().is_some_and(|deadline| now >= deadline)
+        {
             self.give_up_before(ExtSeqNo(hole + self.missing_from(hole) as u64));
         }
     }
@@ -357,14 +367,11 @@ impl Assembler {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let (hole, since) = self.blocked?;
         let hopeless = self.missing_from(hole) > self.config.burst_packets || self.has_whole_keyframe();
-        Some(
-            since
-                + if hopeless {
-                    self.config.reorder_wait.min(self.config.max_wait)
-                } else {
-                    self.config.max_wait
-                },
-        )
+        Some(since + if hopeless { self.shortest_wait() } else { self.config.max_wait })
+    }
+
+    fn shortest_wait(&self) -> Duration {
+        self.config.reorder_wait.min(self.config.max_wait)
     }
 
     /// Whether nothing can be shown until a keyframe comes: at the start and after a loss. The caller asks the sender,
@@ -419,7 +426,14 @@ impl Assembler {
                 None => self.stats.packets_lost += u64::from(self.first.is_some_and(|first| seq > first)),
             }
         }
+        self.moved(count);
+    }
+
+    /// So many places at the front are gone.
+    const fn moved(&mut self, count: usize) {
         self.base += count as u64;
+        self.run = self.run.saturating_sub(count);
+        self.searched = self.searched.saturating_sub(count);
     }
 
     fn count_dropped(&mut self, timestamp: RtpTime) {
@@ -439,42 +453,46 @@ impl Assembler {
             && slot.payload.is_empty()
         {
             self.slots.pop_front();
-            self.base += 1;
+            self.moved(1);
         }
     }
 
     /// Drops what stands before the first keyframe that begins for certain.
     fn skip_to_keyframe(&mut self) {
-        let begins = self.slots.iter().enumerate().position(|(at, slot)| {
-            slot.as_ref()
-                .is_some_and(|slot| slot.kind.begins && slot.kind.keyframe && self.stands_alone(at, slot))
-        });
-        if let Some(at) = begins.filter(|&at| at > 0) {
+        if self.begins_keyframe(0) {
+            return;
+        }
+        let begins = (self.searched..self.slots.len()).find(|&at| self.begins_keyframe(at));
+        self.searched = begins.unwrap_or(self.slots.len());
+        if let Some(at) = begins {
             self.drop_front(at);
             self.lose();
         }
     }
 
-    /// Whether no packet of the same frame can be missing before this one, which is the first of a keyframe.
-    fn stands_alone(&self, at: usize, slot: &Slot) -> bool {
-        slot.kind.self_contained || at == 0 || self.slots[at - 1].is_some()
+    /// Whether the first packet of a keyframe is at this place, and no packet of the same frame can be missing before it.
+    fn begins_keyframe(&self, at: usize) -> bool {
+        let Some(Some(Slot { kind, .. })) = self.slots.get(at) else { return false };
+        kind.begins && kind.keyframe && (kind.self_contained || at == 0 || self.slots[at - 1].is_some())
     }
 
     /// How far the frame at the front goes.
-    fn front_run(&self) -> Run {
+    fn front_run(&mut self) -> Run {
         let Some(first) = self.slots.front() else { return Run::Open };
         let Some(first) = first else { return Run::Hole(0) };
         if !self.codec.has_keyframes() {
             return Run::Whole(1);
         }
-        for (at, slot) in self.slots.iter().enumerate() {
+        let timestamp = first.timestamp;
+        while let Some(slot) = self.slots.get(self.run) {
             match slot {
-                None => return Run::Hole(at),
+                None => return Run::Hole(self.run),
                 Some(slot) if slot.payload.is_empty() => {}
-                Some(slot) if slot.timestamp != first.timestamp => return Run::Whole(at),
-                Some(slot) if slot.marker => return Run::Whole(at + 1),
+                Some(slot) if slot.timestamp != timestamp => return Run::Whole(self.run),
+                Some(slot) if slot.marker => return Run::Whole(self.run + 1),
                 Some(_) => {}
             }
+            self.run += 1;
         }
         Run::Open
     }
@@ -519,7 +537,7 @@ impl Assembler {
                 self.pieces.push(Piece { kind: slot.kind, payload: slot.payload });
             }
         }
-        self.base += len as u64;
+        self.moved(len);
         let sound = if self.after_loss { kind.begins } else { kind.may_begin };
         self.after_loss = false;
         let joined = self.depacketizer.join(&self.pieces);
