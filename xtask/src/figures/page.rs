@@ -18,13 +18,12 @@ All contenders of a row take turns on one core, and each value is the lower quar
 busy machine is slower in all of it.
 
 - The limit is the bare cipher, or a copy of the bytes. The share is how much of it is reached, above 100 % where work \
-overlaps that the limit does in turn.
+overlaps that the limit does one after the other.
 - A ratio above 1 is in our favour.
 - Lengths are 1200 bytes where none is named. `-batch` is a packet of eight that are protected together, which no peer \
 can do: beside it stands their protection of one.
-- A packet to unprotect comes from 2.5 MB of them, and we copy it first, as a receive call does, since we open it in place. The peers \
-read it where it lies, and wait for memory while they hash: where the hash is most of the work (`srtp-cm-unprotect`) that \
-makes up for their allocation, and who is ahead changes from run to run.
+- A packet to unprotect is one of 2.5 MB of them, and is copied first, for each contender: a receive call puts it into a buffer, too, \
+whether it is then opened there or read from there.
 - Allocations are those of an operation of ours, from `benches/baseline.csv`, which `cargo xtask gate` holds.
 - libsrtp is the system's, in a process of its own.
 - str0m has no SRTP in its API. What protects packets for its own tests is measured, which also writes the header and clears \
