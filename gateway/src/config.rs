@@ -61,8 +61,8 @@ pub struct Options {
     /// [default: the addresses of this machine]
     #[arg(long, env = "TOMBOLO_PUBLIC_ADDRESS", value_name = "ADDR", value_delimiter = ',')]
     pub public_address: Option<Vec<IpAddr>>,
-    /// PEM file with the certificate chain for QUIC, when there is one to show. [default: a self-signed one, renewed
-    /// every few days, whose hash the page knows]
+    /// PEM file with the certificate chain for HTTPS and QUIC, when there is one to show. [default: a self-signed one, renewed
+    /// every few days, whose hash the page knows; browsers warn of it when the page is opened by https://]
     #[arg(long, env = "TOMBOLO_TLS_CERTIFICATE", value_name = "FILE", requires = "tls_key")]
     pub tls_certificate: Option<PathBuf>,
     /// PEM file with the private key of that certificate.

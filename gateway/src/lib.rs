@@ -3,6 +3,7 @@
 //! The binary `tombolo` is a thin shell around [`server::Server`]. `ARCHITECTURE.md` in the repository has the map.
 
 mod addresses;
+pub mod certificate;
 pub mod config;
 pub mod core;
 pub mod http;

@@ -17,11 +17,12 @@ use tombolo_net::{Epoch, Seed};
 use tracing::{error, info};
 
 use crate::addresses::announced;
+use crate::certificate::{CertificateError, Certificates};
 use crate::config::{Config, TlsFiles};
 use crate::core::{self, Core};
 use crate::http::{self, AppState};
 use crate::hub::{Handle, Hub};
-use crate::moq::{self, CertificateError, Certificates, MoqServer};
+use crate::moq::{self, MoqServer};
 use crate::port::{Port, Receiver};
 use crate::rtc::{Legs, LegsConfig};
 
@@ -61,8 +62,8 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
-    /// The certificate for QUIC cannot be made, or the operator's cannot be used.
-    #[error("no certificate for QUIC: {0}")]
+    /// The certificate for QUIC and HTTPS cannot be made, or the operator's cannot be used.
+    #[error("no certificate for QUIC and HTTPS: {0}")]
     Certificate(#[from] CertificateError),
     /// The operating system denies something else.
     #[error("{what}: {source}")]
@@ -89,6 +90,8 @@ impl Server {
             bind(config.listen).map_err(|source| StartError::Listen { address: config.listen, source })?;
         let address = port.local_addr();
         let certificates = certificates(config.tls.as_ref())?;
+        let tls = http::tls::Acceptor::new(&certificates)
+            .map_err(|source| StartError::System { what: "HTTPS", source })?;
         let (hub, commands) = Handle::new(COMMAND_QUEUE);
 
         let core = Core::new(core_config(&config), &seed()?);
@@ -108,7 +111,7 @@ impl Server {
         let (stopping, stop) = watch::channel(false);
         let stop_timeout = config.stop_timeout;
         let state = AppState::new(hub.clone(), Arc::new(config), Arc::clone(&quic), stop, address.port());
-        let http = others.spawn(serve(listener, state, stopping.subscribe()));
+        let http = others.spawn(serve(listener, tls, state, stopping.subscribe()));
         info!(%address, "started");
         Ok(Self { address, stop_timeout, stopping, hub, quic, http, media })
     }
@@ -138,7 +141,12 @@ impl Server {
     }
 }
 
-async fn serve(listener: std::net::TcpListener, state: AppState, mut stop: watch::Receiver<bool>) {
+async fn serve(
+    listener: std::net::TcpListener,
+    tls: http::tls::Acceptor,
+    state: AppState,
+    mut stop: watch::Receiver<bool>,
+) {
     let listener = match TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return error!(%error, "no HTTP"),
@@ -148,7 +156,7 @@ async fn serve(listener: std::net::TcpListener, state: AppState, mut stop: watch
         drop(stop.wait_for(|stop| *stop).await);
     };
     let connections = Arc::clone(state.connections());
-    connections.serve(listener, http::router(state), stopped).await;
+    connections.serve(listener, tls, http::router(state), stopped).await;
 }
 
 /// Binds TCP and UDP to the same port. Where the machine has no IPv6, `[::]` means `0.0.0.0`.

@@ -1,4 +1,4 @@
-//! Taking TCP connections: how many at once, and how long a client may take to say what it wants.
+//! Taking TCP connections, plain and TLS: how many at once, and how long a client may take to say what it wants.
 //!
 //! A connection costs memory and a file descriptor from the moment it is made. A client that makes many and says nothing,
 //! or says it one byte at a time, must not keep others out.
@@ -24,6 +24,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tracing::{trace, warn};
 
 use super::problem::Problem;
+use super::tls;
 
 /// How long to wait when the system has no file descriptor for another connection.
 const ACCEPT_RETRY: Duration = Duration::from_millis(500);
@@ -39,7 +40,8 @@ pub struct Connections {
 
 impl Connections {
     /// At most `max` at once. Each may take `request_timeout` to send the head of a request (also of the next one on the
-    /// same connection), and as long again until that is answered, for which all of its body is needed.
+    /// same connection), and as long again until that is answered, for which all of its body is needed; and as long for
+    /// the handshake of TLS.
     #[must_use]
     pub fn new(max: usize, request_timeout: Duration) -> Self {
         let max = max.min(Semaphore::MAX_PERMITS);
@@ -58,10 +60,17 @@ impl Connections {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// Serves `router` to whoever connects, until `stop`; then waits for the requests that have begun.
-    pub async fn serve(&self, listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
+    /// Serves `router` to whoever connects, over TLS or without, until `stop`; then waits for the requests that have begun.
+    pub async fn serve(
+        &self,
+        listener: TcpListener,
+        tls: tls::Acceptor,
+        router: Router,
+        stop: impl Future<Output = ()>,
+    ) {
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(self.request_timeout);
+        let server = Arc::new(HttpServer { builder, tls, router, handshake_timeout: self.request_timeout });
         let (stopping, stopped) = watch::channel(());
         let mut stop = pin!(stop);
         loop {
@@ -80,23 +89,8 @@ impl Connections {
                 self.refused.fetch_add(1, Ordering::Relaxed);
                 continue;
             };
-            let io = TokioIo::new(Counted { stream, _slot: slot });
-            let service = TowerToHyperService::new(router.clone());
-            let connection = builder.serve_connection(io, service).with_upgrades();
-            let mut stopped = stopped.clone();
-            tokio::spawn(async move {
-                let mut connection = pin!(connection);
-                let outcome = tokio::select! {
-                    outcome = connection.as_mut() => outcome,
-                    _ = stopped.changed() => {
-                        connection.as_mut().graceful_shutdown();
-                        connection.as_mut().await
-                    }
-                };
-                if let Err(error) = outcome {
-                    trace!(%error, "an HTTP connection broke");
-                }
-            });
+            let stream = Counted { stream, _slot: slot };
+            tokio::spawn(Arc::clone(&server).welcome(stream, stopped.clone()));
         }
         drop((listener, stopped));
         stopping.send_replace(());
@@ -112,6 +106,62 @@ impl Connections {
             }
         }
     }
+}
+
+/// What each connection is served with.
+struct HttpServer {
+    builder: http1::Builder,
+    tls: tls::Acceptor,
+    router: Router,
+    handshake_timeout: Duration,
+}
+
+impl HttpServer {
+    /// Finds out what the client speaks, and serves it.
+    async fn welcome(self: Arc<Self>, counted: Counted, mut stopped: watch::Receiver<()>) {
+        let opened = tokio::select! {
+            opened = tokio::time::timeout(self.handshake_timeout, self.open(counted)) => opened,
+            _ = stopped.changed() => return,
+        };
+        match opened {
+            Ok(Ok(Opened::Plain(stream))) => self.converse(stream, stopped).await,
+            Ok(Ok(Opened::Tls(stream))) => self.converse(stream, stopped).await,
+            Ok(Err(error)) => trace!(%error, "no handshake"),
+            Err(_) => trace!("no handshake in time"),
+        }
+    }
+
+    async fn open(&self, counted: Counted) -> io::Result<Opened> {
+        match tls::speaks_tls(&counted.stream).await? {
+            true => Ok(Opened::Tls(Box::new(self.tls.accept(counted).await?))),
+            false => Ok(Opened::Plain(counted)),
+        }
+    }
+
+    async fn converse<S>(&self, stream: S, mut stopped: watch::Receiver<()>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let service = TowerToHyperService::new(self.router.clone());
+        let connection = self.builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
+        let mut connection = pin!(connection);
+        let outcome = tokio::select! {
+            outcome = connection.as_mut() => outcome,
+            _ = stopped.changed() => {
+                connection.as_mut().graceful_shutdown();
+                connection.as_mut().await
+            }
+        };
+        if let Err(error) = outcome {
+            trace!(%error, "an HTTP connection broke");
+        }
+    }
+}
+
+/// A connection on which requests may come.
+enum Opened {
+    Plain(Counted),
+    Tls(Box<tls::TlsStream<Counted>>),
 }
 
 /// A connection that breaks before it is taken concerns nobody else. What else there is does not go away by itself.

@@ -1,4 +1,4 @@
-//! The one TCP port: the page, signaling over a WebSocket, WHIP and WHEP, and what operators look at.
+//! The one TCP port, HTTP and HTTPS: the page, signaling over a WebSocket, WHIP and WHEP, and what operators look at.
 //!
 //! | path | what |
 //! |---|---|
@@ -14,6 +14,7 @@ pub mod info;
 mod membership;
 pub mod problem;
 pub mod sessions;
+pub mod tls;
 pub mod whip;
 pub mod ws;
 

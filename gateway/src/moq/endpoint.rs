@@ -11,9 +11,9 @@ use quinn::{EndpointConfig, IdleTimeout, ServerConfig, TokioRuntime, TransportCo
 use tokio::runtime;
 use tokio::task::JoinHandle;
 
-use super::certificate::Certificates;
 use super::places::Places;
 use super::session;
+use crate::certificate::Certificates;
 use crate::hub::Handle;
 use crate::port::Port;
 

@@ -17,7 +17,6 @@
 
 mod broadcast;
 mod catalog;
-mod certificate;
 mod container;
 mod control;
 mod endpoint;
@@ -29,5 +28,4 @@ mod request;
 mod session;
 mod watch;
 
-pub use certificate::{CertificateError, CertificateHash, Certificates, ROTATION};
 pub use endpoint::{Config, MoqServer, MoqStats};

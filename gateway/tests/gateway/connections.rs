@@ -1,10 +1,12 @@
 //! Clients that hold TCP connections and make nothing of them.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 use tombolo_gateway::config::Options;
 
 use super::support::{Signaling, gateway_with, request};
@@ -29,16 +31,18 @@ async fn drip(server: SocketAddr, start: &str, rest: u8) -> String {
     String::from_utf8(said).unwrap()
 }
 
-/// Silence, half a head and half a body: each is given up, and nobody else waits for it.
+/// Silence, half a handshake, half a head and half a body: each is given up, and nobody else waits for it.
 #[tokio::test]
 async fn a_request_that_does_not_come_in_time_is_given_up() {
     let server = gateway_with(Options { request_timeout_ms: Some(300), ..Options::default() }).await;
     let address = server.local_addr();
-    let silent = tokio::spawn(async move {
+    let silent = [&[][..], &[22], &[22, 3, 1, 2]].map(|start| async move {
         let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(start).await.unwrap();
         let closed = tokio::time::timeout(LONG, stream.read(&mut [0; 1])).await.expect("the server closes");
         assert_eq!(closed.unwrap(), 0);
     });
+    let silent = silent.map(tokio::spawn);
     let head = tokio::spawn(drip(address, "GET /healthz HTTP/1.1\r\nx-slow: ", b'a'));
     let body = tokio::spawn(drip(
         address,
@@ -46,7 +50,9 @@ async fn a_request_that_does_not_come_in_time_is_given_up() {
         b'v',
     ));
     assert_eq!(request(address, "GET", "/healthz", &[], b"").await.status, 200);
-    silent.await.unwrap();
+    for silent in silent {
+        silent.await.unwrap();
+    }
     assert_eq!(head.await.unwrap(), "");
     let answer = body.await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("in time"), "{answer:?}");
@@ -84,5 +90,45 @@ async fn connections_are_bounded_and_one_that_ends_makes_room() {
     assert!(metrics.contains("tombolo_http_connections 3"), "{metrics}");
     assert!(!metrics.contains("tombolo_http_connections_refused_total 0"), "{metrics}");
     drop(sockets);
+    server.stop().await;
+}
+
+/// An operator's certificate in files, and the roots of a client that trusts it.
+fn certificate_files(folder: &std::path::Path) -> (Options, rustls::RootCertStore) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (certificate, key) = (folder.join("chain.pem"), folder.join("key.pem"));
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(made.cert.der().clone()).unwrap();
+    (Options { tls_certificate: Some(certificate), tls_key: Some(key), ..Options::default() }, roots)
+}
+
+/// Browsers give the camera to pages of other machines only over TLS; what has no TLS is served as before.
+#[tokio::test]
+async fn the_same_port_speaks_http_and_https() {
+    let folder = std::env::temp_dir().join(format!("tombolo-https-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (options, roots) = certificate_files(&folder);
+    let server = gateway_with(options).await;
+    std::fs::remove_dir_all(&folder).unwrap();
+    let address = server.local_addr();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let config = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_root_certificates(roots.clone())
+            .with_no_client_auth();
+        let stream = TcpStream::connect(address).await.unwrap();
+        let name = "localhost".try_into().unwrap();
+        let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
+        let get = b"GET /healthz HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n";
+        stream.write_all(get).await.unwrap();
+        let mut said = String::new();
+        stream.read_to_string(&mut said).await.unwrap();
+        assert!(said.starts_with("HTTP/1.1 200 "), "{version:?}: {said:?}");
+    }
+    assert_eq!(request(address, "GET", "/healthz", &[], b"").await.status, 200);
     server.stop().await;
 }

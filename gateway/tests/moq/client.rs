@@ -10,7 +10,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, Error, SignatureScheme};
-use tombolo_gateway::moq::CertificateHash;
+use tombolo_gateway::certificate::CertificateHash;
 use web_transport_quinn::Session;
 use web_transport_quinn::proto::ConnectRequest;
 

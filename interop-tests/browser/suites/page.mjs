@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Results, verdict } from "../lib/figures.mjs";
 import { startGateway } from "../lib/gateway.mjs";
-import { openPage, publisher, until } from "../lib/participants.mjs";
+import { openPage, publisher, tileOf, until } from "../lib/participants.mjs";
 import { wait } from "../lib/browsers.mjs";
 import { oneLine } from "./matrix.mjs";
 
@@ -37,6 +37,7 @@ export async function page(browsers, { screenshot = [join(root, "interop-tests/.
     await desktop.page.screenshot({ path: screenshot[0] });
     await check("a taken name", () => takenName(browsers, gateway));
     await check("a phone's width", () => phone(browsers, gateway));
+    for (const transport of ["webtransport", "webrtc"]) await check(`HTTPS, ${transport}`, () => https(browsers, gateway, transport));
     await check("leaving", () => leaving(desktop));
   } finally {
     for (const each of closing.reverse()) await each.close();
@@ -98,6 +99,20 @@ async function phone(browsers, gateway) {
     return { found: `${wide} px wide`, "no sideways scrolling": wide <= 360, "controls large enough": small === 0 };
   } finally {
     await close();
+  }
+}
+
+/** As from another machine: over TLS with the gateway's own certificate, publishing and watching. */
+async function https(browsers, gateway, transport) {
+  const secure = { ...gateway, origin: gateway.origin.replace("http:", "https:") };
+  const page = await openPage(browsers, "chromium", secure, "demo", { anyCertificate: true });
+  try {
+    await page.join({ name: `secure-${transport}`, mode: "both", transport, source: "barcode", expectBarcodes: true });
+    const report = await until(page, (now) => (tileOf(now, "alice")?.distinct ?? 0) >= 10, 10_000);
+    const { protocol } = new URL(page.page.url());
+    return { found: `${protocol} ${report.state}`, "over TLS": protocol === "https:", joined: report.state === "joined", pictures: (tileOf(report, "alice")?.distinct ?? 0) >= 10 };
+  } finally {
+    await page.close();
   }
 }
 

@@ -1,4 +1,4 @@
-//! The certificate that the QUIC side shows.
+//! The certificate that QUIC and HTTPS show.
 //!
 //! A browser takes a certificate that nobody signed when the page names its SHA-256 hash
 //! (`serverCertificateHashes`), if it is ECDSA on P-256 and valid for at most 14 days. So the gateway makes
