@@ -10,9 +10,9 @@ mod roads;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
+use tombolo_gateway::certificate::Certificates;
 use tombolo_gateway::core::{Config, Core};
 use tombolo_gateway::hub::{Handle, Hub, NoLegs};
-use tombolo_gateway::certificate::Certificates;
 use tombolo_gateway::moq::{self, MoqServer};
 use tombolo_gateway::port::Port;
 use tombolo_net::Seed;
