@@ -249,11 +249,7 @@ impl Assembler {
         let now = input.arrival;
         self.make_room(seq);
         let at = (seq - self.base) as usize;
-        if at >= self.slots.len() {
-            self.slots.resize_with(at + 1, || None);
-        }
-        let slot = &mut self.slots[at];
-        if slot.is_some() {
+        if self.slots.get(at).is_some_and(Option::is_some) {
             self.stats.packets_late += 1;
             return;
         }
@@ -266,7 +262,15 @@ impl Assembler {
         };
         let AssemblerInput { timestamp, marker, payload, arrival, .. } = input;
         self.bytes += payload.len();
-        *slot = Some(Slot { timestamp, marker, kind, payload, arrival });
+        let slot = Some(Slot { timestamp, marker, kind, payload, arrival });
+        if let Some(place) = self.slots.get_mut(at) {
+            *place = slot;
+        } else {
+            if at > self.slots.len() {
+                self.slots.resize_with(at, || None);
+            }
+            self.slots.push_back(slot);
+        }
         if at < self.searched && (self.begins_keyframe(at) || self.begins_keyframe(at + 1)) {
             self.searched = at;
         }
@@ -530,7 +534,8 @@ impl Assembler {
         let last_seq = ExtSeqNo(self.base + len as u64 - 1);
         let first = self.slots.front().and_then(Option::as_ref)?;
         let (timestamp, kind, mut arrival) = (first.timestamp, first.kind, first.arrival);
-        for slot in self.slots.drain(..len).flatten() {
+        for _ in 0..len {
+            let Some(Some(slot)) = self.slots.pop_front() else { continue };
             arrival = arrival.max(slot.arrival);
             self.bytes -= slot.payload.len();
             if !slot.payload.is_empty() {
