@@ -5,6 +5,7 @@
 
 mod codec;
 mod dtls;
+mod dtls_session;
 mod ext;
 mod ice;
 mod media;
@@ -17,6 +18,7 @@ pub use codec::{
     audio, av1, codec_headers, comfort_noise, h264, h265, opus, packetize, red, telephone_event, vp8, vp9,
 };
 pub use dtls::{dtls_handshake, dtls_records};
+pub use dtls_session::dtls_session;
 pub use ext::{dependency_descriptor, extension};
 pub use ice::{ice_agent, ice_candidate, stun};
 pub use media::{byte_stream, ivf, ogg_opus, wav};
@@ -29,7 +31,7 @@ pub use srtp::{srtp, srtp_session};
 pub type Body = fn(&[u8]);
 
 /// Every target by its name, which is also that of its file in `fuzz_targets/` and of its corpus.
-pub const TARGETS: [(&str, Body); 30] = [
+pub const TARGETS: [(&str, Body); 31] = [
     ("audio", audio),
     ("av1", av1),
     ("byte_stream", byte_stream),
@@ -38,6 +40,7 @@ pub const TARGETS: [(&str, Body); 30] = [
     ("dependency_descriptor", dependency_descriptor),
     ("dtls_handshake", dtls_handshake),
     ("dtls_records", dtls_records),
+    ("dtls_session", dtls_session),
     ("extension", extension),
     ("h264", h264),
     ("h265", h265),
