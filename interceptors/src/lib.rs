@@ -20,6 +20,7 @@
 //! | [`jitter`] | uneven arrivals to even sound and pictures | 3550 |
 //! | [`keyframe`] | asking for keyframes and being asked | 4585, 5104 |
 //! | [`remb`] | a ceiling for senders that know no other feedback | draft-alvestrand-rmcat-remb-03 |
+//! | [`transform`] | encoded frames in the hands of the application; SFrame | 9605 |
 //! | [`registry`] | interceptors of one's own, ordered by their distance from the wire | |
 //! | [`feedback`] | how RTCP messages are put together into datagrams | 3550, 5506, 9143 |
 //! | [`dump`] | packets as pcapng and as rtptools dumps | draft-ietf-opsawg-pcapng |
@@ -71,6 +72,7 @@ pub mod remb;
 pub mod report;
 pub mod rtx;
 pub mod stats;
+pub mod transform;
 pub mod twcc;
 
 #[cfg(test)]

@@ -6,8 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The prefixes of the rows' ids.
-const KINDS: [&str; 14] = [
+const KINDS: [&str; 15] = [
     "STUN", "ICE", "CONS", "TURN", "DTLS", "SRTP", "MUX", "SCTP", "RTP", "RTX", "FEC", "RTCP", "SDP", "WHIP",
+    "SFRAME",
 ];
 
 fn root() -> PathBuf {

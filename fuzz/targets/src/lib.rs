@@ -8,6 +8,7 @@ mod dtls;
 mod dtls_session;
 mod ext;
 mod ice;
+mod interceptors;
 mod media;
 mod peer;
 mod rtp;
@@ -21,6 +22,7 @@ pub use dtls::{dtls_handshake, dtls_records};
 pub use dtls_session::dtls_session;
 pub use ext::{dependency_descriptor, extension};
 pub use ice::{ice_agent, ice_candidate, stun};
+pub use interceptors::{registry, sframe};
 pub use media::{byte_stream, ivf, ogg_opus, wav};
 pub use peer::peer;
 pub use rtp::{rtcp, rtp};
@@ -31,7 +33,7 @@ pub use srtp::{srtp, srtp_session};
 pub type Body = fn(&[u8]);
 
 /// Every target by its name, which is also that of its file in `fuzz_targets/` and of its corpus.
-pub const TARGETS: [(&str, Body); 31] = [
+pub const TARGETS: [(&str, Body); 33] = [
     ("audio", audio),
     ("av1", av1),
     ("byte_stream", byte_stream),
@@ -52,10 +54,12 @@ pub const TARGETS: [(&str, Body); 31] = [
     ("packetize", packetize),
     ("peer", peer),
     ("red", red),
+    ("registry", registry),
     ("rtcp", rtcp),
     ("rtp", rtp),
     ("sdp", sdp),
     ("sdp_fragment", sdp_fragment),
+    ("sframe", sframe),
     ("srtp", srtp),
     ("srtp_session", srtp_session),
     ("stun", stun),

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use tombolo::crypto::CryptoProvider;
 use tombolo::interceptors::registry::{Interceptor, PacketMut, Place, Verdict};
+use tombolo::interceptors::transform::SframePackets;
+use tombolo::interceptors::transform::sframe::{Opener, Sealer, Suite};
 use tombolo::net::Ssrc;
 use tombolo::rtp::rtcp::{Compound, Packet};
 use tombolo::{Codec, DropReason, MediaKind};
@@ -125,6 +128,41 @@ fn payloads_are_changed_once_and_repeated_as_they_were_sent() {
     }
     let tap = call.a.pc.interceptors().get::<Tap>().unwrap();
     assert!(tap.sent > 220, "repetitions pass, too: {}", tap.sent);
+}
+
+/// SFRAME-01: packets that both ends encrypt, of any codec; lost ones are sent again as they were sealed, and opened once.
+#[test]
+fn payloads_are_encrypted_from_end_to_end() {
+    let provider = CryptoProvider::default();
+    let mut call = connected();
+    call.a.pc.interceptors().add(Tap { drop_sent: Some(9), ..Tap::default() });
+    for (pc, own, other) in [(&mut call.a.pc, 1, 2), (&mut call.b.pc, 2, 1)] {
+        let mut opener = Opener::new(provider, Suite::Aes128CtrHmacSha256Tag80);
+        opener.add_key(other, &[other as u8; 16]).unwrap();
+        let sealer = Sealer::new(provider, Suite::Aes128CtrHmacSha256Tag80, own, &[own as u8; 16]).unwrap();
+        pc.interceptors().add(SframePackets::new(sealer, opener));
+    }
+    let sent = send_video(&mut call);
+    assert_eq!(arrived(&call), sent);
+    for packet in call.b.packets() {
+        assert_eq!(
+            (packet.payload.len(), &packet.payload[2..4]),
+            (200, &packet.seq.wire().0.to_be_bytes()[..])
+        );
+    }
+    assert_eq!(call.b.pc.interceptors().get::<SframePackets>().unwrap().refused(), 0);
+    // With another key nothing is opened.
+    let sframe = call.b.pc.interceptors().get_mut::<SframePackets>().unwrap();
+    assert!(sframe.opener.remove_key(1));
+    let before = call.b.packets().count();
+    let id = call.a.first(MediaKind::Audio);
+    for _ in 0..20 {
+        let now = call.now();
+        call.a.send(now, id, Codec::Opus);
+        call.run_for(Duration::from_millis(20));
+    }
+    assert_eq!(call.b.packets().count(), before);
+    assert!(call.b.pc.interceptors().get::<SframePackets>().unwrap().refused() >= 15);
 }
 
 /// The cipher alone: what arrives is not what was sent.
