@@ -20,6 +20,7 @@
 //! | [`jitter`] | uneven arrivals to even sound and pictures | 3550 |
 //! | [`keyframe`] | asking for keyframes and being asked | 4585, 5104 |
 //! | [`remb`] | a ceiling for senders that know no other feedback | draft-alvestrand-rmcat-remb-03 |
+//! | [`h264`] | parameter sets where encoders leave them out | 6184 |
 //! | [`transform`] | encoded frames in the hands of the application; SFrame | 9605 |
 //! | [`registry`] | interceptors of one's own, ordered by their distance from the wire | |
 //! | [`feedback`] | how RTCP messages are put together into datagrams | 3550, 5506, 9143 |
@@ -63,6 +64,7 @@ pub mod dump;
 pub mod fec;
 pub mod feedback;
 pub mod gcc;
+pub mod h264;
 pub mod jitter;
 pub mod keyframe;
 pub mod nack;

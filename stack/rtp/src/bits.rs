@@ -16,6 +16,11 @@ impl<'a> BitReader<'a> {
         Self { data, at: 0 }
     }
 
+    /// How many bits were read.
+    pub(crate) const fn position(&self) -> usize {
+        self.at
+    }
+
     /// `f(count)` for a count of 0 to 32.
     pub(crate) fn bits(&mut self, count: u32) -> Result<u32, DecodeError> {
         debug_assert!(count <= 32);
@@ -114,6 +119,13 @@ impl<'a> BitWriter<'a> {
         self.bits(u32::from(value), 1);
     }
 
+    /// `value` below 2³²−1 as `ue(v)`.
+    pub(crate) fn exp_golomb(&mut self, value: u32) {
+        let zeros = (value + 1).ilog2();
+        self.bits(0, zeros);
+        self.bits(value + 1, zeros + 1);
+    }
+
     /// `value` as `ns(values)`.
     pub(crate) fn non_symmetric(&mut self, value: u32, values: u32) {
         let width = u32::BITS - values.leading_zeros();
@@ -191,6 +203,13 @@ mod tests {
             for &(value, count) in &fields {
                 prop_assert_eq!(reader.bits(count), Ok(cut(value, count)));
             }
+        }
+
+        #[test]
+        fn exp_golomb_codes_round_trip(value in 0..u32::MAX, shift in 0..32) {
+            let mut out = Vec::new();
+            BitWriter::new(&mut out).exp_golomb(value >> shift);
+            prop_assert_eq!(BitReader::new(&out).exp_golomb(), Ok(value >> shift));
         }
 
         #[test]

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use memchr::memmem::Finder;
 
+use super::sps::{Fields, Sps};
 use crate::DecodeError;
 
 /// What stands before each NAL unit that this crate writes.
@@ -73,6 +74,36 @@ pub(crate) fn unescaped(payload: &[u8]) -> Vec<u8> {
     out
 }
 
+/// Appends the payload of a NAL unit with its emulation prevention bytes: the way back from [`unescaped`].
+pub(crate) fn escape(rbsp: &[u8], out: &mut Vec<u8>) {
+    let mut zeros = 0;
+    for &byte in rbsp {
+        if zeros >= 2 && byte <= 3 {
+            out.push(3);
+            zeros = 0;
+        }
+        zeros = if byte == 0 { zeros + 1 } else { 0 };
+        out.push(byte);
+    }
+}
+
+/// Appends the length-prefixed form of an H.264 or H.265 byte stream, with lengths of four bytes.
+///
+/// # Errors
+/// [`DecodeError::Malformed`] when it has no NAL unit, or one of 4 GiB; nothing is appended then.
+pub fn to_length_prefixed(stream: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+    let start = out.len();
+    for nal in nal_units(stream) {
+        let Ok(len) = u32::try_from(nal.len()) else {
+            out.truncate(start);
+            return Err(DecodeError::Malformed);
+        };
+        out.extend_from_slice(&len.to_be_bytes());
+        out.extend_from_slice(nal);
+    }
+    if out.len() > start { Ok(()) } else { Err(DecodeError::Malformed) }
+}
+
 /// Whether an H.264 access unit in byte stream form contains an IDR picture.
 #[must_use]
 pub fn is_keyframe(stream: &[u8]) -> bool {
@@ -107,6 +138,45 @@ impl AvcConfig {
             return Err(DecodeError::Malformed);
         }
         Ok(Self { length_bytes, sps, pps })
+    }
+
+    /// The configuration of frames with lengths of four bytes, such as [`to_length_prefixed`] makes, and these parameter
+    /// sets.
+    ///
+    /// # Errors
+    /// [`DecodeError::Malformed`] when there are no or too many sets of a kind (31 and 255), one is longer than 65 535 bytes or of
+    /// another kind, or the first sequence parameter set cannot be read.
+    pub fn from_parameter_sets(sps: Vec<Bytes>, pps: Vec<Bytes>) -> Result<Self, DecodeError> {
+        let fits = |sets: &[Bytes], kind, most| {
+            (1..=most).contains(&sets.len())
+                && sets.iter().all(|set| type_of(set) == kind && set.len() <= usize::from(u16::MAX))
+        };
+        if !fits(&sps, nal_type::SPS, 31) || !fits(&pps, nal_type::PPS, 255) {
+            return Err(DecodeError::Malformed);
+        }
+        Fields::of(&sps[0])?;
+        Ok(Self { length_bytes: 4, sps, pps })
+    }
+
+    /// Appends the `AVCDecoderConfigurationRecord`. One that was read is written with its parameter sets and no more.
+    ///
+    /// # Errors
+    /// [`DecodeError`] when the first sequence parameter set cannot be read; nothing is appended then.
+    pub fn write(&self, out: &mut Vec<u8>) -> Result<(), DecodeError> {
+        let fields = Fields::of(&self.sps[0])?;
+        let Sps { profile, constraints, level, .. } = fields.sps;
+        out.extend_from_slice(&[1, profile, constraints, level, 0xfc | (self.length_bytes - 1) as u8]);
+        for (sets, reserved) in [(&self.sps, 0xe0), (&self.pps, 0)] {
+            out.push(reserved | sets.len() as u8);
+            for set in sets {
+                out.extend_from_slice(&(set.len() as u16).to_be_bytes());
+                out.extend_from_slice(set);
+            }
+        }
+        if let Some([format, luma, chroma]) = fields.chroma {
+            out.extend_from_slice(&[0xfc | format, 0xf8 | luma, 0xf8 | chroma, 0]);
+        }
+        Ok(())
     }
 
     fn parameter_sets(count: u8, mut rest: &[u8]) -> Result<(Vec<Bytes>, &[u8]), DecodeError> {
@@ -194,6 +264,42 @@ pub(super) mod tests {
         assert!(is_keyframe(&stream));
         assert_eq!(nal_units(&[0x65, 1, 2]).count(), 0);
         assert_eq!(nal_units(&[0, 0, 1]).count(), 0);
+    }
+
+    const HIGH_SPS: [u8; 8] = [0x67, 0x64, 0x00, 0x28, 0xac, 0xb2, 0x01, 0x40];
+
+    /// What is written is read again, and frames come back through the length-prefixed form.
+    #[test]
+    fn configurations_and_frames_make_the_way_and_back() {
+        for sps in [&[0x67, 0x42, 0xe0, 0x1f, 0xda, 0x02, 0x80, 0xbf, 0xe5, 0xc0][..], &HIGH_SPS] {
+            let Ok(fields) = Fields::of(sps) else { continue };
+            let pps = [&[0x68, 0xce, 0x3c, 0x80][..], &[0x68, 0x53, 0x8f, 0x20]];
+            let pps = pps.map(Bytes::copy_from_slice).to_vec();
+            let config = AvcConfig::from_parameter_sets(vec![Bytes::copy_from_slice(sps)], pps).unwrap();
+            let mut record = Vec::new();
+            config.write(&mut record).unwrap();
+            assert_eq!(AvcConfig::parse(&record).as_ref(), Ok(&config));
+            assert_eq!(record[1..4], [fields.sps.profile, fields.sps.constraints, fields.sps.level]);
+            let frame = stream(&[&[0x41, 1, 2], &[0x41, 7]]);
+            let mut prefixed = Vec::new();
+            to_length_prefixed(&frame, &mut prefixed).unwrap();
+            assert_eq!(prefixed, [0, 0, 0, 3, 0x41, 1, 2, 0, 0, 0, 2, 0x41, 7]);
+            assert_eq!(config.to_annex_b(&prefixed), Ok(frame));
+        }
+        assert_eq!(to_length_prefixed(&[1, 2, 3], &mut Vec::new()), Err(DecodeError::Malformed));
+        assert!(AvcConfig::from_parameter_sets(Vec::new(), Vec::new()).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn escaping_and_back_changes_nothing_and_hides_start_codes(
+            payload in proptest::collection::vec(0_u8..5, 0..60),
+        ) {
+            let mut escaped = Vec::new();
+            escape(&payload, &mut escaped);
+            prop_assert_eq!(unescaped(&escaped), payload);
+            prop_assert!(!escaped.windows(3).any(|bytes| bytes[..2] == [0, 0] && bytes[2] < 3));
+        }
     }
 
     #[test]

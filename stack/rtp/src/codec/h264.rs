@@ -85,6 +85,15 @@ impl NalFormat for H264 {
     }
 }
 
+/// The id of a sequence or picture parameter set; `None` for other NAL units and for one that is cut short.
+#[must_use]
+pub fn parameter_set_id(nal: &[u8]) -> Option<u32> {
+    match H264::role_of(nal) {
+        Role::ParameterSet(kind) => H264::set_id(kind, nal),
+        _ => None,
+    }
+}
+
 /// Cuts access units into payloads.
 #[derive(Clone, Debug)]
 pub struct H264Packetizer(NalPacketizer<H264>);

@@ -33,6 +33,7 @@ mod payload;
 mod picture_id;
 pub mod red;
 pub mod sps;
+mod sps_repair;
 pub mod telephone_event;
 pub mod vp8;
 pub mod vp9;

@@ -30,39 +30,62 @@ impl Sps {
     /// [`DecodeError::Truncated`], and [`DecodeError::Malformed`] when it is another NAL unit or a value is out of
     /// range.
     pub fn parse(nal: &[u8]) -> Result<Self, DecodeError> {
+        Ok(Fields::of(nal)?.sps)
+    }
+}
+
+/// What is read of a sequence parameter set before its `vui_parameters_present_flag`.
+pub(super) struct Fields {
+    pub(super) sps: Sps,
+    /// `chroma_format_idc`, and the bit depths of luma and chroma above eight, of the profiles that tell them.
+    pub(super) chroma: Option<[u8; 3]>,
+    pub(super) max_num_ref_frames: u32,
+}
+
+impl Fields {
+    /// Those of a NAL unit.
+    pub(super) fn of(nal: &[u8]) -> Result<Self, DecodeError> {
         if type_of(nal) != nal_type::SPS {
             return Err(DecodeError::Malformed);
         }
-        let rbsp = unescaped(&nal[1..]);
-        let mut bits = BitReader::new(&rbsp);
+        Self::read(&mut BitReader::new(&unescaped(&nal[1..])))
+    }
+
+    /// Reads from behind the header of the NAL unit to `vui_parameters_present_flag`.
+    pub(super) fn read(bits: &mut BitReader<'_>) -> Result<Self, DecodeError> {
         let profile = bits.bits(8)? as u8;
         let constraints = bits.bits(8)? as u8;
         let level = bits.bits(8)? as u8;
         bits.exp_golomb()?;
         let mut chroma_format = 1;
         let mut separate_planes = false;
+        let mut chroma = None;
         if matches!(profile, 100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135) {
             chroma_format = bits.exp_golomb()?;
             if chroma_format > 3 {
                 return Err(DecodeError::Malformed);
             }
             separate_planes = chroma_format == 3 && bits.flag()?;
-            bits.exp_golomb()?;
-            bits.exp_golomb()?;
+            let depths = [bits.exp_golomb()?, bits.exp_golomb()?];
+            if depths.iter().any(|&depth| depth > 6) {
+                return Err(DecodeError::Malformed);
+            }
+            chroma = Some([chroma_format as u8, depths[0] as u8, depths[1] as u8]);
             bits.flag()?;
             if bits.flag()? {
                 for list in 0..if chroma_format == 3 { 12 } else { 8 } {
                     if bits.flag()? {
-                        skip_scaling_list(&mut bits, if list < 6 { 16 } else { 64 })?;
+                        skip_scaling_list(bits, if list < 6 { 16 } else { 64 })?;
                     }
                 }
             }
         }
-        skip_picture_order(&mut bits)?;
-        bits.exp_golomb()?;
+        skip_picture_order(bits)?;
+        let max_num_ref_frames = bits.exp_golomb()?;
         bits.flag()?;
-        let (width, height) = picture_size(&mut bits, chroma_format, separate_planes)?;
-        Ok(Self { profile, constraints, level, width, height })
+        let (width, height) = picture_size(bits, chroma_format, separate_planes)?;
+        let sps = Sps { profile, constraints, level, width, height };
+        Ok(Self { sps, chroma, max_num_ref_frames })
     }
 }
 
