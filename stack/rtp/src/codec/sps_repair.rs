@@ -143,8 +143,7 @@ mod tests {
 
     #[test]
     fn a_set_without_vui_gets_one() {
-        let repaired =
-            Sps::without_reordering(&baseline().bits(0, 1).nal(&[0x67])).unwrap().unwrap();
+        let repaired = Sps::without_reordering(&baseline().bits(0, 1).nal(&[0x67])).unwrap().unwrap();
         assert_eq!(repaired, restricted(baseline().bits(1, 1).bits(0, 8)));
         assert_eq!(Sps::parse(&repaired).map(|sps| (sps.width, sps.height)), Ok((640, 360)));
         assert_eq!(Sps::without_reordering(&repaired), Ok(None), "repaired once");
