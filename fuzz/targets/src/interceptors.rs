@@ -51,7 +51,8 @@ pub fn sframe(data: &[u8]) {
     let (mut used, mut opened) = (BTreeSet::from([0]), BTreeSet::new());
     let mut out = Vec::new();
     let mut input = Unstructured::new(data);
-    while let Ok(operation) = SframeOperation::arbitrary(&mut input) {
+    while !input.is_empty() {
+        let Ok(operation) = SframeOperation::arbitrary(&mut input) else { break };
         match operation {
             SframeOperation::SetKey(id) => {
                 // To use a key again is the one thing that a sender must not do.
