@@ -473,6 +473,9 @@ impl PeerConnection {
         let mut stats = self.stats.clone();
         self.media.add_stats(&mut stats);
         stats.path = self.transport.path();
+        stats.path_changes = self.transport.path_changes();
+        stats.ice = *self.transport.ice.stats();
+        stats.srtp_profile = self.transport.srtp.as_ref().map(|srtp| srtp.profile);
         stats.srtp_sources = self.transport.srtp.as_ref().map_or(0, |srtp| srtp.inbound.sources());
         stats.round_trip = self.media.round_trip().or_else(|| self.transport.round_trip());
         stats

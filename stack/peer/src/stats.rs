@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tombolo_interceptors::stats::{Inbound, Outbound};
+use tombolo_interceptors::stats::{Inbound, Outbound, RemoteOutbound};
 use tombolo_net::{Bitrate, FiveTuple, Ssrc};
 use tombolo_rtp::Rid;
 
@@ -95,6 +95,12 @@ pub struct Stats {
     /// Whether the default destination of the peer's last description is none of its candidates (RFC 8839 §4.2.5). It
     /// fails nothing: addresses are taken from candidates alone.
     pub ice_mismatch: bool,
+    /// How often that path changed (`selectedCandidatePairChanges`).
+    pub path_changes: u64,
+    /// What ICE counted: checks, responses, consent (`RTCIceCandidatePairStats`, of all pairs together), and its round trip.
+    pub ice: tombolo_ice::Stats,
+    /// How media is protected (`srtpCipher`), once keys are agreed on.
+    pub srtp_profile: Option<tombolo_srtp::Profile>,
     /// The round trip, smoothed: of RTCP reports where this side sends media, else of connectivity checks where it
     /// sends those.
     pub round_trip: Option<Duration>,
@@ -133,6 +139,8 @@ pub struct InboundStats {
     pub ssrc: Ssrc,
     /// Its counters.
     pub counters: Inbound,
+    /// What the peer's sender reports tell of it.
+    pub remote: RemoteOutbound,
 }
 
 /// A sent stream.

@@ -56,6 +56,7 @@ pub(crate) enum TransportEvent {
 pub(crate) struct Srtp {
     pub(crate) inbound: InboundContext,
     pub(crate) outbound: OutboundContext,
+    pub(crate) profile: Profile,
 }
 
 pub(crate) struct Transport {
@@ -66,6 +67,7 @@ pub(crate) struct Transport {
     pub(crate) srtp: Option<Srtp>,
     pub(crate) egress: Egress,
     path: Option<FiveTuple>,
+    path_changes: u64,
     closing: bool,
 }
 
@@ -80,6 +82,7 @@ impl Transport {
             srtp: None,
             egress: Egress::default(),
             path: None,
+            path_changes: 0,
             closing: false,
         }
     }
@@ -111,6 +114,10 @@ impl Transport {
 
     pub(crate) const fn path(&self) -> Option<FiveTuple> {
         self.path
+    }
+
+    pub(crate) const fn path_changes(&self) -> u64 {
+        self.path_changes
     }
 
     pub(crate) fn round_trip(&self) -> Option<Duration> {
@@ -180,6 +187,7 @@ impl Transport {
         let selected = self.ice.selected_path();
         if let Some(path) = selected.filter(|_| selected != self.path) {
             self.path = Some(path);
+            self.path_changes += 1;
             if let Some(dtls) = &mut self.dtls {
                 dtls.set_path(path);
             }
@@ -212,7 +220,7 @@ impl Transport {
         let remote = MasterKey::new(profile, &keys.remote_key, &keys.remote_salt);
         let outbound = OutboundContext::new(crypto, &local, &config).ok()?;
         let inbound = InboundContext::new(crypto, &remote, &config).ok()?;
-        Some(Srtp { inbound, outbound })
+        Some(Srtp { inbound, outbound, profile })
     }
 
     /// Ends it: the peer is told by close_notify.

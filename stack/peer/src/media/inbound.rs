@@ -23,6 +23,8 @@ pub(crate) struct Inbound {
     pub(crate) nack_allowed: bool,
     pub(crate) keyframe: Requester,
     pub(crate) stats: stats::Inbound,
+    /// What the sender reports.
+    pub(crate) remote: stats::RemoteOutbound,
     pub(crate) last_arrival: Instant,
     /// When its sender said goodbye; it is kept a while for stragglers.
     pub(crate) ended: Option<Instant>,
@@ -57,6 +59,7 @@ impl Inbound {
             nack_allowed: feedback.nack,
             keyframe: requester(feedback),
             stats: stats::Inbound::default(),
+            remote: stats::RemoteOutbound::default(),
             last_arrival: now,
             ended: None,
             unwrapper: SeqUnwrapper::default(),

@@ -296,6 +296,7 @@ impl Media {
                 nack_count: stream.stats.nack_count,
                 ..stream.stats
             },
+            remote: stream.remote,
         }));
         stats.outbound.extend(self.outbound.iter().map(|stream| OutboundStats {
             transceiver: stream.transceiver,

@@ -97,6 +97,8 @@ pub(crate) struct Outbound {
     /// Whether it sent since the last report.
     pub(crate) sent_since_report: bool,
     pub(crate) last_sent: Option<Instant>,
+    /// The timestamp of the last keyframe that was begun.
+    pub(crate) last_keyframe: Option<RtpTime>,
 }
 
 impl Outbound {
@@ -127,6 +129,7 @@ impl Outbound {
             reported: false,
             sent_since_report: false,
             last_sent: None,
+            last_keyframe: None,
         }
     }
 }

@@ -111,7 +111,7 @@ impl Media {
         let seq = stream
             .on_packet(now, header.seq, header.timestamp, retransmitted)
             .ok_or(DropReason::Duplicate)?;
-        stream.stats.on_packet(size - payload.len(), payload.len(), retransmitted);
+        stream.stats.on_packet(now, size - payload.len(), payload.len(), retransmitted);
         let rid = stream.rid;
         if let Some(lost) = stream.nack.poll_lost() {
             let transceiver = binding.transceiver;

@@ -68,6 +68,7 @@ impl Media {
         let info = report.info;
         if let Some(stream) = self.inbound.iter_mut().find(|stream| stream.ssrc == info.ssrc) {
             stream.reports.on_sender_report(now, info.ntp);
+            stream.remote.on_report(now, &info);
             events.push_back(Event::SenderReport(ReceivedSenderReport {
                 transceiver: stream.transceiver,
                 rid: stream.rid,

@@ -82,7 +82,7 @@ impl Media {
             intercept::outgoing(interceptors, now, out, start);
         })?;
         if sealed_len > 0 {
-            stream.stats.on_packet(sealed_len.saturating_sub(len), len, false);
+            stream.stats.on_packet(now, sealed_len.saturating_sub(len), len, false);
         }
         stream.reports.on_packet(now, packet.timestamp, len);
         if let Some(media_us) = packet.media_time_us {
@@ -90,6 +90,8 @@ impl Media {
             stream.reports.set_source(clock.ntp_at(media_us), packet.timestamp);
         }
         if packet.keyframe {
+            let began = stream.last_keyframe.replace(packet.timestamp) != Some(packet.timestamp);
+            stream.stats.key_frames_sent += u64::from(began);
             stream.handler.on_keyframe_sent(now);
         }
         stream.sent_since_report = true;
@@ -122,7 +124,7 @@ impl Media {
         let len = kept.payload.len();
         if let Some(sealed) = &kept.sealed {
             if egress.push_sealed(sealed).is_ok() {
-                stats.on_packet(sealed.len() - len, len, true);
+                stats.on_packet(now, sealed.len() - len, len, true);
             }
             return;
         }
@@ -146,7 +148,7 @@ impl Media {
             intercept::outgoing(interceptors, now, out, start);
         });
         if let Some(sealed_len) = sealed.ok().filter(|&len| len > 0) {
-            stats.on_packet(sealed_len.saturating_sub(len), len, true);
+            stats.on_packet(now, sealed_len.saturating_sub(len), len, true);
         }
     }
 }

@@ -336,3 +336,33 @@ fn the_audio_level_arrives() {
     call.run_for(Duration::from_millis(20));
     assert_eq!(call.b.packets().next().unwrap().audio_level, Some(level));
 }
+
+/// The statistics of both ends tell of the same packets: streams with what the other side reports, transport and pair.
+#[test]
+fn statistics_of_both_ends_agree() {
+    let mut call = connected();
+    let id = call.a.first(MediaKind::Video);
+    for number in 0..400_u16 {
+        let now = call.now();
+        let mut packet = packet(Codec::Vp8, number);
+        packet.keyframe = number % 100 == 0;
+        call.a.pc.send_rtp(now, id, packet).unwrap();
+        call.run_for(Duration::from_millis(20));
+    }
+    let (a, b) = (call.a.pc.stats(), call.b.pc.stats());
+    let sent = a.outbound.iter().find(|stream| stream.transceiver == id).unwrap().counters;
+    let received = &b.inbound[0];
+    assert_eq!((sent.packets_sent, sent.key_frames_sent), (400, 4));
+    assert_eq!(received.counters.packets_received, 400);
+    assert_eq!((sent.bytes_sent, sent.last_packet_sent.is_some()), (received.counters.bytes_received, true));
+    assert!(received.counters.last_packet_received > sent.last_packet_sent);
+    assert!(sent.remote_reports > 0 && sent.round_trip_time.is_some());
+    let remote = received.remote;
+    assert!(remote.reports_sent > 1 && remote.last_report_received.is_some());
+    assert!((1..=400).contains(&remote.packets_sent) && remote.bytes_sent <= sent.bytes_sent);
+    assert_eq!(remote.packets_sent * sent.bytes_sent / 400, remote.bytes_sent, "packets of one size");
+    for stats in [&a, &b] {
+        assert_eq!((stats.path_changes, stats.srtp_profile.is_some()), (1, true));
+        assert!(stats.ice.checks_sent > 0 && stats.ice.responses_accepted > 0 && stats.ice.rtt.is_some());
+    }
+}
