@@ -15,6 +15,7 @@
 //! | [`ccfb`] | the same by source and sequence number, with ECN marks | 8888 |
 //! | [`bwe`] | what every bandwidth estimator is told and tells; a paced sender around one | |
 //! | [`gcc`] | an estimator from delay, loss and probes | draft-ietf-rmcat-gcc-02 |
+//! | [`scream`] | an estimator from a window, delay, losses and marks of L4S | draft-johansson-ccwg-rfc8298bis-screamv2-02 |
 //! | [`pacer`] | when packets leave, and in which order | |
 //! | [`fec`] | losses repaired without asking: FlexFEC, ULPFEC, redundant sound | 2198, 5109, 8627 |
 //! | [`jitter`] | uneven arrivals to even sound and pictures | 3550 |
@@ -73,6 +74,7 @@ pub mod registry;
 pub mod remb;
 pub mod report;
 pub mod rtx;
+pub mod scream;
 pub mod stats;
 pub mod transform;
 pub mod twcc;
