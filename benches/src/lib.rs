@@ -8,3 +8,4 @@
 pub mod bwe;
 pub mod figures;
 pub mod scenarios;
+pub mod torture;

@@ -12,6 +12,7 @@ mod paths;
 mod process;
 mod tally;
 mod test;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -27,6 +28,7 @@ cargo xtask COMMAND
                        what the gateway's process costs only when the group `gateway` is named
   figures bwe          bandwidth estimators on simulated links (RFC 8867), beside peers: a line a flow, and
                        docs/figures-bwe.md
+  figures torture      a call over bad networks with every repair: a line a call, and docs/figures-torture.md
   interop [NAME]       real peers, one tab-separated line a cell; without a name, every suite
   gate [--update]      instructions (callgrind) and allocations of each scenario against benches/baseline.csv;
                        --update writes that file
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         ["check"] => check::run(),
         ["figures"] => figures::run(None),
         ["figures", "bwe"] => bwe::run(),
+        ["figures", "torture"] => torture::run(),
         ["figures", group] => figures::run(Some(group)),
         ["interop"] => interop::run(None),
         ["interop", name] => interop::run(Some(name)),

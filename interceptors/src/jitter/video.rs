@@ -22,6 +22,8 @@ const INITIAL_RTT: Duration = Duration::from_millis(100);
 const REORDER_WAIT: Duration = Duration::from_millis(10);
 /// A keyframe is asked for after so many round trips in which a repair did not come.
 const PATIENCE_ROUND_TRIPS: u32 = 3;
+/// And not sooner, over a short way: one that stalls for a moment answers nothing at all, and a keyframe costs several frames.
+const MIN_PATIENCE: Duration = Duration::from_millis(250);
 
 /// How a [`VideoBuffer`] behaves.
 #[derive(Clone, Debug)]
@@ -33,6 +35,7 @@ pub struct VideoConfig {
     max_wait: Duration,
     max_frames: usize,
     has_links: bool,
+    has_repairs: bool,
 }
 
 impl VideoConfig {
@@ -47,6 +50,7 @@ impl VideoConfig {
             max_wait: Duration::from_secs(2),
             max_frames: 64,
             has_links: false,
+            has_repairs: true,
         }
     }
 
@@ -82,6 +86,13 @@ impl VideoConfig {
     #[must_use]
     pub const fn has_links(mut self, has_links: bool) -> Self {
         self.has_links = has_links;
+        self
+    }
+
+    /// Whether lost packets are asked for. Default true; where they are not, a keyframe is asked for sooner.
+    #[must_use]
+    pub const fn has_repairs(mut self, has_repairs: bool) -> Self {
+        self.has_repairs = has_repairs;
         self
     }
 }
@@ -121,9 +132,12 @@ pub struct VideoBuffer {
     target: TargetDelay,
     links: Option<Links>,
     frames: VecDeque<AssembledFrame>,
+    has_repairs: bool,
     rtt: Duration,
     /// The last frame could not be handed out because of what it refers to.
     is_broken: bool,
+    /// The time of the last call of `handle_timeout`.
+    asked_until: Option<Instant>,
     next: ExtSeqNo,
     stats: VideoStats,
 }
@@ -132,7 +146,8 @@ impl VideoBuffer {
     /// An empty buffer.
     #[must_use]
     pub fn new(config: VideoConfig) -> Self {
-        let VideoConfig { codec, mode, target, assembler, max_wait, max_frames, has_links } = config;
+        let VideoConfig { codec, mode, target, assembler, max_wait, max_frames, has_links, has_repairs } =
+            config;
         // Which frames can be shown without a lost one, the links tell.
         let assembler = assembler.max_wait(max_wait).until_keyframe(!has_links);
         Self {
@@ -144,8 +159,10 @@ impl VideoBuffer {
             target: TargetDelay::new(target),
             links: has_links.then(Links::new),
             frames: VecDeque::with_capacity(max_frames + 1),
+            has_repairs,
             rtt: INITIAL_RTT,
             is_broken: has_links,
+            asked_until: None,
             next: ExtSeqNo(0),
             stats: VideoStats::default(),
         }
@@ -172,6 +189,7 @@ impl VideoBuffer {
 
     /// Gives up what has waited long enough. Call [`VideoBuffer::pop`] until `None` after it.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.asked_until = Some(now);
         self.assembler.handle_timeout(now);
         self.take_frames();
         self.skip(now);
@@ -194,7 +212,10 @@ impl VideoBuffer {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let shown = self.frames.front().map(|frame| self.due(frame));
         let skipped = self.skip_due().map(|(due, _)| due);
-        [shown, skipped, self.assembler.poll_timeout()].into_iter().flatten().min()
+        // Until then nothing is asked for; afterwards the keyframe is, and that has its own timeouts.
+        let asked = self.assembler.missing().map(|(_, since)| since + self.patience());
+        let asked = asked.filter(|asked| self.asked_until.is_none_or(|until| *asked > until));
+        [shown, skipped, asked, self.assembler.poll_timeout()].into_iter().flatten().min()
     }
 
     /// Whether nothing can be shown until a keyframe comes, or a repair is so late that one should be asked for.
@@ -204,10 +225,13 @@ impl VideoBuffer {
         self.is_broken || self.assembler.needs_keyframe() || self.assembler.missing().is_some_and(has_waited)
     }
 
-    /// How long a repair may take before a keyframe is asked for: three round trips and the jitter.
+    /// How long a repair may take before a keyframe is asked for: three round trips, at least 250 ms, and the jitter; where nothing is
+    /// asked for, the jitter.
     #[must_use]
     pub fn patience(&self) -> Duration {
-        (self.rtt * PATIENCE_ROUND_TRIPS + self.target.target()).min(self.max_wait)
+        let repair =
+            if self.has_repairs { (self.rtt * PATIENCE_ROUND_TRIPS).max(MIN_PATIENCE) } else { REORDER_WAIT };
+        (repair + self.target.target()).min(self.max_wait)
     }
 
     /// How long frames are held back beyond the quickest one; with [`Mode::LowestLatency`] how long they would have to be.
@@ -380,7 +404,7 @@ mod tests {
         push_frames(&mut buffer, 0..12, &[(2, 1)]);
         assert_eq!(pop(&mut buffer, 340), [0, 1]);
         let patience = buffer.patience().as_millis() as u64;
-        assert!((150..=200).contains(&patience), "{patience}");
+        assert!((250..=300).contains(&patience), "{patience}");
         assert!(!buffer.needs_keyframe(at(70 + patience - 1)) && buffer.needs_keyframe(at(70 + patience)));
         buffer.push(packet(2, 1, false, 900), None);
         assert_eq!(pop(&mut buffer, 900), (2..12).collect::<Vec<_>>(), "late, but nothing is lost");

@@ -27,6 +27,7 @@ pub struct GilbertElliott {
 pub struct Link {
     latency: Duration,
     jitter: Duration,
+    stalls: Option<(Duration, Duration)>,
     rate: Option<Bitrate>,
     queue_bytes: usize,
     mtu_bytes: usize,
@@ -45,6 +46,7 @@ impl Default for Link {
         Self {
             latency: Duration::from_millis(1),
             jitter: Duration::ZERO,
+            stalls: None,
             rate: None,
             queue_bytes: 256 * 1024,
             mtu_bytes: usize::MAX,
@@ -72,6 +74,14 @@ impl Link {
     #[must_use]
     pub const fn jitter(mut self, jitter: Duration) -> Self {
         self.jitter = jitter;
+        self
+    }
+
+    /// Now and then nothing passes, for a uniformly drawn time of 0 up to `up_to`; what came meanwhile arrives together at its end, as on
+    /// a radio link that loses its channel. Between two stalls lies a uniformly drawn time of 0 up to twice `apart`. Default none.
+    #[must_use]
+    pub const fn stalls(mut self, apart: Duration, up_to: Duration) -> Self {
+        self.stalls = Some((apart, up_to));
         self
     }
 
@@ -173,6 +183,8 @@ pub(crate) struct LinkState {
     busy_until: Instant,
     last_arrival: Instant,
     in_bad_state: bool,
+    /// When the last stall ends, and when the next one begins.
+    stall: (Instant, Instant),
 }
 
 impl LinkState {
@@ -184,6 +196,7 @@ impl LinkState {
             busy_until: now,
             last_arrival: now,
             in_bad_state: false,
+            stall: (now, now),
         }
     }
 
@@ -199,7 +212,8 @@ impl LinkState {
         self.check_losses(index, len)?;
         let sent = self.queue(now, len)?;
         let jitter = self.config.jitter.mul_f64(self.draw());
-        let on_time = (sent + self.config.latency + jitter).max(self.last_arrival);
+        let passed = self.stall(sent);
+        let on_time = (passed + self.config.latency + jitter).max(self.last_arrival);
         let arrival = if self.happens(self.config.reorder) {
             on_time + self.config.reorder_by
         } else {
@@ -247,6 +261,16 @@ impl LinkState {
         }
         self.busy_until = self.busy_until.max(now) + rate.time_for(len as u64);
         Ok(self.busy_until)
+    }
+
+    /// When what leaves at `sent` is let through.
+    fn stall(&mut self, sent: Instant) -> Instant {
+        let Some((apart, up_to)) = self.config.stalls else { return sent };
+        while sent >= self.stall.1 {
+            let end = self.stall.1 + up_to.mul_f64(self.draw());
+            self.stall = (end, end + apart.mul_f64(2.0 * self.draw()) + Duration::from_micros(1));
+        }
+        sent.max(self.stall.0)
     }
 
     /// 0.0..1.0.
@@ -328,6 +352,20 @@ mod tests {
         };
         assert!(arrivals(Link::default().jitter(Duration::from_millis(30))).is_sorted());
         assert!(!arrivals(Link::default().reorder(0.2, Duration::from_millis(10))).is_sorted());
+    }
+
+    #[test]
+    fn stalls_hold_back_and_let_go_together() {
+        let link = Link::default().stalls(Duration::from_millis(500), Duration::from_millis(200));
+        let mut state = state(link.latency(Duration::ZERO));
+        let sent = |n: u64| crate::start() + Duration::from_millis(n);
+        let delays: Vec<u128> =
+            (0..20_000).map(|n| (state.pass(sent(n), 1).expect("passes").0 - sent(n)).as_millis()).collect();
+        assert!(delays.iter().all(|delay| *delay <= 200));
+        let held = delays.iter().filter(|delay| **delay > 0).count();
+        // 100 ms of 600, on average.
+        assert!((2_500..4_500).contains(&held), "{held}");
+        assert!(delays.windows(2).all(|pair| pair[0] == 0 || pair[1] + 1 == pair[0] || pair[1] > pair[0]));
     }
 
     #[test]
