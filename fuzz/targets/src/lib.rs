@@ -7,8 +7,10 @@ mod codec;
 mod dtls;
 mod dtls_session;
 mod ext;
+mod fec;
 mod ice;
 mod interceptors;
+mod jitter;
 mod media;
 mod peer;
 mod rtp;
@@ -21,8 +23,10 @@ pub use codec::{
 pub use dtls::{dtls_handshake, dtls_records};
 pub use dtls_session::dtls_session;
 pub use ext::{dependency_descriptor, extension};
+pub use fec::fec;
 pub use ice::{ice_agent, ice_candidate, stun};
 pub use interceptors::{registry, sframe};
+pub use jitter::{audio_buffer, video_buffer};
 pub use media::{byte_stream, ivf, ogg_opus, wav};
 pub use peer::peer;
 pub use rtp::{rtcp, rtp};
@@ -33,8 +37,9 @@ pub use srtp::{srtp, srtp_session};
 pub type Body = fn(&[u8]);
 
 /// Every target by its name, which is also that of its file in `fuzz_targets/` and of its corpus.
-pub const TARGETS: [(&str, Body); 33] = [
+pub const TARGETS: [(&str, Body); 36] = [
     ("audio", audio),
+    ("audio_buffer", audio_buffer),
     ("av1", av1),
     ("byte_stream", byte_stream),
     ("codec_headers", codec_headers),
@@ -44,6 +49,7 @@ pub const TARGETS: [(&str, Body); 33] = [
     ("dtls_records", dtls_records),
     ("dtls_session", dtls_session),
     ("extension", extension),
+    ("fec", fec),
     ("h264", h264),
     ("h265", h265),
     ("ice_agent", ice_agent),
@@ -64,6 +70,7 @@ pub const TARGETS: [(&str, Body); 33] = [
     ("srtp_session", srtp_session),
     ("stun", stun),
     ("telephone_event", telephone_event),
+    ("video_buffer", video_buffer),
     ("vp8", vp8),
     ("vp9", vp9),
     ("wav", wav),

@@ -190,9 +190,16 @@ impl VideoBuffer {
     /// Gives up what has waited long enough. Call [`VideoBuffer::pop`] until `None` after it.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.asked_until = Some(now);
-        self.assembler.handle_timeout(now);
-        self.take_frames();
-        self.skip(now);
+        loop {
+            let hole = self.assembler.missing();
+            self.assembler.handle_timeout(now);
+            self.take_frames();
+            self.skip(now);
+            // Behind a hole that was given up lies another one that may have waited as long.
+            if self.assembler.missing() == hole || self.assembler.poll_timeout().is_none_or(|due| due > now) {
+                return;
+            }
+        }
     }
 
     /// The next frame to show, if its time has come.
