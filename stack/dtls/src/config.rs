@@ -6,6 +6,7 @@ use std::time::Duration;
 use tombolo_crypto::{CryptoProvider, KeyExchangeGroup};
 
 use crate::certificate::Certificate;
+use crate::connection_id::MAX_OWN_ID_LEN;
 use crate::flight::{MIN_MTU, Retransmission};
 use crate::key_log::KeyLog;
 use crate::srtp::SrtpProfileId;
@@ -32,6 +33,7 @@ pub struct Config {
     pub(crate) key_log: Option<Arc<dyn KeyLog>>,
     pub(crate) verifier: Option<Arc<dyn CertificateVerifier>>,
     pub(crate) asks_clients: bool,
+    pub(crate) connection_id_len: Option<usize>,
 }
 
 /// What is wrong with a configuration.
@@ -56,6 +58,9 @@ pub enum ConfigError {
     /// An application protocol or a server name is empty or too long.
     #[error("an empty or too long name")]
     Name,
+    /// A connection id is longer than 20 bytes.
+    #[error("a connection id has 20 bytes at most")]
+    ConnectionId,
     /// A key may protect no record, or more than AES-GCM allows.
     #[error("keys must be changed after 1 to 2^24 records")]
     KeyUpdate,
@@ -94,6 +99,7 @@ impl Config {
             key_log: None,
             verifier: None,
             asks_clients: true,
+            connection_id_len: None,
         })
     }
 
@@ -263,6 +269,15 @@ impl ConfigBuilder {
         self
     }
 
+    /// Offers and takes connection ids (RFC 9146, RFC 9147 §9): records to us carry one of this many random bytes, 0 to 20, so
+    /// that the peer is known by it when its address changes; see [`crate::Event::Moved`]. With 0 records to us carry none, but ours
+    /// carry the peer's, if it wants that. Default: no connection ids.
+    #[must_use]
+    pub const fn connection_id_len(mut self, bytes: usize) -> Self {
+        self.0.connection_id_len = Some(bytes);
+        self
+    }
+
     /// Decides about the peer's certificate. A connection needs no fingerprints then; where there are some, both must agree.
     /// Default: none, and fingerprints alone decide.
     #[must_use]
@@ -302,6 +317,9 @@ impl ConfigBuilder {
         }
         config.check_names()?;
         config.check_negotiation()?;
+        if config.connection_id_len.is_some_and(|len| len > MAX_OWN_ID_LEN) {
+            return Err(ConfigError::ConnectionId);
+        }
         if !(1..=1 << 24).contains(&config.key_update_after) {
             return Err(ConfigError::KeyUpdate);
         }
@@ -338,6 +356,7 @@ mod tests {
         assert_eq!(built(hybrid().versions(Dtls13, Dtls13)), Ok(()));
         assert_eq!(built(builder().alpn(vec![vec![]])), Err(ConfigError::Name));
         assert_eq!(built(builder().server_name([b'a'; 256])), Err(ConfigError::Name));
+        assert_eq!(built(builder().connection_id_len(21)), Err(ConfigError::ConnectionId));
         assert_eq!(built(builder().key_update_after(0)), Err(ConfigError::KeyUpdate));
         assert_eq!(built(builder().key_update_after(1 << 25)), Err(ConfigError::KeyUpdate));
         let built = builder().initial_retransmit_timeout(Duration::ZERO).build().map(|_| ());

@@ -11,6 +11,7 @@ use tracing::debug;
 use crate::ack::PendingAcks;
 use crate::alert::{Alert, AlertDescription};
 use crate::config::Config;
+use crate::connection_id::Whereabouts;
 use crate::error::{FailReason, PeerError, UseError};
 use crate::event::Event;
 use crate::fingerprint::Fingerprint;
@@ -83,6 +84,9 @@ pub struct Connection {
     /// Once the handshake is complete.
     pub(crate) session: Option<Session>,
     pub(crate) path: Option<FiveTuple>,
+    /// The path of the datagram that is handled, or was last.
+    pub(crate) arrival: Option<FiveTuple>,
+    pub(crate) moved: Whereabouts,
     pub(crate) records: RecordLayer,
     pub(crate) reassembler: Reassembler,
     pub(crate) transcript: Transcript,
@@ -144,6 +148,8 @@ impl Connection {
             version: None,
             session: None,
             path: None,
+            arrival: None,
+            moved: Whereabouts::default(),
             records: RecordLayer::default(),
             reassembler: Reassembler::default(),
             transcript: Transcript::default(),
@@ -254,10 +260,18 @@ impl Connection {
         }
     }
 
+    /// The connection id that encrypted records to us carry, if they do, once the hellos have agreed on it. Unique as far as
+    /// random bytes are.
+    #[must_use]
+    pub fn connection_id(&self) -> Option<&[u8]> {
+        let id = &self.records.ids().ours[..];
+        (!id.is_empty()).then_some(id)
+    }
+
     /// The most bytes that [`Connection::write`] takes at once.
     #[must_use]
     pub fn max_write_len(&self) -> usize {
-        self.config.mtu - RecordLayer::max_overhead()
+        self.config.mtu - self.records.max_overhead()
     }
 
     /// Sends application data as one record in one datagram.
@@ -270,7 +284,7 @@ impl Connection {
         if data.len() > max {
             return Err(UseError::TooLong { max });
         }
-        if !self.outgoing.has_room(data.len() + RecordLayer::max_overhead()) {
+        if !self.outgoing.has_room(data.len() + self.records.max_overhead()) {
             return Err(UseError::QueueFull);
         }
         let mut written = None;
@@ -440,8 +454,9 @@ impl Connection {
             _ => self.flight.epoch(),
         };
         let content = alert.encode();
+        let has_room = self.outgoing.has_room(content.len() + self.records.max_overhead());
         let records = &mut self.records;
-        if self.outgoing.has_room(content.len() + RecordLayer::max_overhead()) {
+        if has_room {
             self.outgoing.push(|out| {
                 records.write(epoch, ContentType::ALERT, &[&content], out);
             });

@@ -1,5 +1,7 @@
 //! What a [`crate::Connection`] tells.
 
+use tombolo_net::FiveTuple;
+
 use crate::error::FailReason;
 use crate::srtp::SrtpKeys;
 
@@ -14,6 +16,13 @@ pub enum Event {
     },
     /// The contents of one record. Only after [`Event::Connected`].
     ApplicationData(Vec<u8>),
+    /// The newest record came on another path than the one that is in use. Told with connection ids alone, once for each change.
+    /// Whoever trusts the new address calls [`crate::Connection::set_path`]; that nobody has replayed the record from there,
+    /// another way must show (RFC 9146 §6).
+    Moved {
+        /// Where it came from.
+        path: FiveTuple,
+    },
     /// The connection is over, and not as it should be.
     Failed(FailReason),
     /// One of the sides has closed the connection.

@@ -12,14 +12,22 @@ const SIGNATURE_ALGORITHMS: u16 = 13;
 pub(crate) const USE_SRTP: u16 = 14;
 pub(crate) const ALPN: u16 = 16;
 const EXTENDED_MASTER_SECRET: u16 = 23;
+pub(crate) const CONNECTION_ID: u16 = 54;
 pub(crate) const SUPPORTED_VERSIONS: u16 = 43;
 pub(crate) const COOKIE: u16 = 44;
 pub(crate) const KEY_SHARE: u16 = 51;
 const RENEGOTIATION_INFO: u16 = 0xff01;
 
 /// What a server may answer in a ServerHello of 1.2.
-pub(crate) const SERVER_HELLO_1_2: [u16; 6] =
-    [SERVER_NAME, EC_POINT_FORMATS, USE_SRTP, ALPN, EXTENDED_MASTER_SECRET, RENEGOTIATION_INFO];
+pub(crate) const SERVER_HELLO_1_2: [u16; 7] = [
+    SERVER_NAME,
+    EC_POINT_FORMATS,
+    USE_SRTP,
+    ALPN,
+    EXTENDED_MASTER_SECRET,
+    CONNECTION_ID,
+    RENEGOTIATION_INFO,
+];
 
 /// The one point format that there still is.
 const UNCOMPRESSED: u8 = 0;
@@ -66,6 +74,8 @@ pub(crate) struct Extensions {
     pub(crate) renegotiation_info: Option<Vec<u8>>,
     pub(crate) versions: Option<Vec<u16>>,
     pub(crate) cookie: Option<Vec<u8>>,
+    /// The id that is to stand in records to the sender of this.
+    pub(crate) connection_id: Option<Vec<u8>>,
     pub(crate) key_shares: Option<Vec<KeyShare>>,
     /// The code points of all that were read, known or not.
     pub(crate) codes: Vec<u16>,
@@ -121,6 +131,9 @@ impl Extensions {
             (KEY_SHARE, Place::HelloRetryRequest) => {
                 self.key_shares = Some(vec![KeyShare { group: reader.u16()?, share: Vec::new() }]);
             }
+            (CONNECTION_ID, Place::ClientHello | Place::ServerHello) => {
+                self.connection_id = Some(reader.vec8()?.to_vec());
+            }
             (EC_POINT_FORMATS, Place::ClientHello | Place::ServerHello) => {
                 if !reader.vec8()?.contains(&UNCOMPRESSED) {
                     return Err(DecodeError::BadValue);
@@ -158,6 +171,9 @@ impl Extensions {
             }
             if self.extended_master_secret {
                 put_extension(out, EXTENDED_MASTER_SECRET, |_| {});
+            }
+            if let Some(id) = &self.connection_id {
+                put_extension(out, CONNECTION_ID, |out| put_vec8(out, |out| out.extend_from_slice(id)));
             }
             if let Some(info) = &self.renegotiation_info {
                 put_extension(out, RENEGOTIATION_INFO, |out| {
@@ -288,11 +304,12 @@ mod tests {
             renegotiation_info: Some(vec![]),
             versions: Some(vec![0xfefc, 0xfefd]),
             cookie: Some(b"cookie".to_vec()),
+            connection_id: Some(vec![5; 8]),
             key_shares: Some(vec![
                 KeyShare { group: 29, share: vec![1; 32] },
                 KeyShare { group: 23, share: vec![4; 65] },
             ]),
-            codes: vec![43, 44, 0, 10, 11, 13, 51, 14, 16, 23, 0xff01],
+            codes: vec![43, 44, 0, 10, 11, 13, 51, 14, 16, 23, 54, 0xff01],
         }
     }
 

@@ -3,12 +3,12 @@
 //! A [`Connection`] implements RFC 6347 and RFC 9147. Key exchange is X25519MLKEM768 (1.3 alone), X25519, P-256 or P-384,
 //! with HelloRetryRequest; ciphers are AES-GCM and ChaCha20-Poly1305 (RFC 5289, RFC 7905, RFC 8446); the extended master
 //! secret (RFC 7627) is required in 1.2; there is use_srtp with its exporter (RFC 5764, RFC 5705), ALPN, the server's
-//! name, KeyUpdate, and certificates that are known by their fingerprints (RFC 8122) or that a
+//! name, KeyUpdate, connection ids (RFC 9146), and certificates that are known by their fingerprints (RFC 8122) or that a
 //! [`CertificateVerifier`] accepts. It reads no clock, no
 //! randomness of its own and no socket.
 //!
 //! Left out: resumption and early data, renegotiation (answered with no_renegotiation in 1.2), CBC and PSK suites,
-//! connection ids.
+//! changing connection ids.
 //!
 //! A server behind ICE makes its connections itself: the peer's address is known to be its own. One without ICE has a
 //! [`Listener`] make them, which asks for cookies first.
@@ -19,7 +19,7 @@
 //! | `listener`, `cookie` | the ear of a server without ICE |
 //! | `handshake` | the states of client and server, one struct each; the messages |
 //! | `flight`, `fragment`, `pieces`, `ack` | sending and sending again; cutting and reassembly; acknowledging |
-//! | `record`, `cipher`, `replay` | headers, protection, the replay window |
+//! | `record`, `connection_id`, `cipher`, `replay` | headers, ids in them, protection, the replay window |
 //! | `extension`, `codec`, `suite`, `version`, `alert` | the encoding and the code points |
 //! | `keys`, `schedule`, `transcript`, `session` | the key schedules of 1.2 and of 1.3 |
 //! | `key_log` | secrets for Wireshark |
@@ -59,6 +59,7 @@ mod cipher;
 mod codec;
 mod config;
 mod connection;
+mod connection_id;
 mod cookie;
 mod error;
 mod event;

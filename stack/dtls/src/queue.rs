@@ -59,8 +59,19 @@ pub(crate) struct EarlyRecords<T> {
     bytes: usize,
 }
 
-/// An encrypted record without a key: of 1.2 with its header apart.
-pub(crate) type Sealed = EarlyRecords<Option<Header>>;
+/// The form of an encrypted record.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Form {
+    /// Of 1.2, with its header apart.
+    Long(Header),
+    /// Of 1.2 with a connection id.
+    WithId,
+    /// Of 1.3.
+    Unified,
+}
+
+/// Encrypted records without a key.
+pub(crate) type Sealed = EarlyRecords<Form>;
 /// Application data that may not be delivered yet.
 pub(crate) type Held = EarlyRecords<()>;
 

@@ -17,6 +17,7 @@ use crate::fragment::{Fragment, HandshakeType, Inserted, Message};
 use crate::handshake::Handshake;
 use crate::handshake::message::Body;
 use crate::handshake::{APPLICATION_EPOCH, HANDSHAKE_EPOCH};
+use crate::queue::Form;
 use crate::record::{ContentType, Header, OpenError, Opened, Record, RecordNumber};
 use crate::stats::DropReason;
 use crate::version::{ProtocolVersion, VERSION_1_0, VERSION_1_2};
@@ -29,12 +30,13 @@ impl Connection {
     pub fn handle_datagram(&mut self, now: Instant, path: FiveTuple, data: &mut [u8]) {
         self.stats.datagrams_received += 1;
         trace!(%path, bytes = data.len(), "DTLS datagram");
+        self.arrival = Some(path);
         let mut rest = data;
         while !rest.is_empty() {
             if matches!(self.state, State::Closed) {
                 return self.stats.count_drop(DropReason::Closed);
             }
-            let Some((record, tail)) = Record::split(rest) else {
+            let Some((record, tail)) = Record::split(rest, self.records.ids().ours.len()) else {
                 return self.stats.count_drop(DropReason::Malformed);
             };
             self.handle_record(now, record);
@@ -47,12 +49,15 @@ impl Connection {
             Record::Long(header, body) => match (header.number.epoch, header.version) {
                 (0, VERSION_1_0 | VERSION_1_2) => self.handle_unprotected(now, header, body),
                 (1, VERSION_1_2) if self.version != Some(ProtocolVersion::Dtls13) => {
-                    self.handle_protected(now, Some(header), body);
+                    self.handle_protected(now, Form::Long(header), body);
                 }
                 _ => self.stats.count_drop(DropReason::Unknown),
             },
-            Record::Unified(record) if self.may_be_1_3() => self.handle_protected(now, None, record),
-            Record::Unified(_) => self.stats.count_drop(DropReason::Unknown),
+            Record::WithId(record) if self.version != Some(ProtocolVersion::Dtls13) => {
+                self.handle_protected(now, Form::WithId, record);
+            }
+            Record::Unified(record) if self.may_be_1_3() => self.handle_protected(now, Form::Unified, record),
+            Record::WithId(_) | Record::Unified(_) => self.stats.count_drop(DropReason::Unknown),
         }
     }
 
@@ -86,18 +91,23 @@ impl Connection {
         }
     }
 
-    /// Opens a record of 1.2, or of 1.3 where there is no header apart.
-    fn handle_protected(&mut self, now: Instant, header: Option<Header>, record: &mut [u8]) {
-        let opened = match header {
-            Some(header) => self.records.open(header, record),
-            None => self.records.open_unified(record),
+    fn handle_protected(&mut self, now: Instant, form: Form, record: &mut [u8]) {
+        let newest_epoch = self.records.read_epoch();
+        let opened = match form {
+            Form::Long(header) => self.records.open(header, record),
+            Form::WithId => self.records.open_with_id(record),
+            Form::Unified => self.records.open_unified(record),
         };
         match opened {
             Ok(opened) => {
-                let Opened { content_type, number, content } = opened;
+                let Opened { content_type, number, is_newest, content } = opened;
+                let has_moved = is_newest && number.epoch == newest_epoch;
+                if has_moved && matches!(self.state, State::Connected) {
+                    self.events.extend(self.moved.notice(self.records.ids(), self.arrival, self.path));
+                }
                 self.handle_content(now, content_type, number, content);
             }
-            Err(OpenError::NoKey) => self.keep_sealed(header, record),
+            Err(OpenError::NoKey) => self.keep_sealed(form, record),
             Err(OpenError::Replayed) => self.stats.count_drop(DropReason::Replayed),
             Err(OpenError::Unauthentic) => {
                 self.stats.count_drop(DropReason::Unauthentic);
@@ -111,10 +121,10 @@ impl Connection {
     }
 
     /// Keeps a record whose key may come.
-    fn keep_sealed(&mut self, header: Option<Header>, record: &[u8]) {
+    fn keep_sealed(&mut self, form: Form, record: &[u8]) {
         if !self.flight.is_launched() || !matches!(self.state, State::Handshaking(_)) {
             self.stats.count_drop(DropReason::Unprotected);
-        } else if !self.sealed.push(header, record) {
+        } else if !self.sealed.push(form, record) {
             self.stats.count_drop(DropReason::BufferFull);
         }
     }
@@ -319,11 +329,11 @@ impl Connection {
     /// Opens what came before the keys.
     fn open_sealed(&mut self, now: Instant) {
         let mut sealed = std::mem::take(&mut self.sealed);
-        while let Some((header, mut record)) = sealed.pop() {
+        while let Some((form, mut record)) = sealed.pop() {
             if matches!(self.state, State::Closed) {
                 return;
             }
-            self.handle_protected(now, header, &mut record);
+            self.handle_protected(now, form, &mut record);
         }
     }
 }

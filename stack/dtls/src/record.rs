@@ -5,7 +5,7 @@
 //! 1.3 from epoch 2 on       [ 001CSLEE 1 | sequence 1 or 2 | length 0 or 2 | body ]
 //! ```
 //!
-//! In the header of 1.3, C says that a connection id follows, which is never agreed on here, S that the sequence number
+//! In the header of 1.3, C says that a connection id follows (see `connection_id.rs`), S that the sequence number
 //! has two bytes, L that there is a length, and EE are the low bits of the epoch. The sequence number is masked. What
 //! is sent always has S and L.
 
@@ -14,6 +14,7 @@ use std::collections::VecDeque;
 use tombolo_crypto::TAG_LEN;
 
 use crate::cipher::{Cipher, EXPLICIT_NONCE_LEN, mask, text_len};
+use crate::connection_id::{ConnectionIds, MAX_PEER_ID_LEN, associated_data};
 use crate::replay::ReplayWindow;
 use crate::version::VERSION_1_2;
 
@@ -42,6 +43,7 @@ impl ContentType {
     pub(crate) const ALERT: Self = Self(21);
     pub(crate) const HANDSHAKE: Self = Self(22);
     pub(crate) const APPLICATION_DATA: Self = Self(23);
+    pub(crate) const WITH_ID: Self = Self(25);
     pub(crate) const ACK: Self = Self(26);
 }
 
@@ -65,29 +67,44 @@ pub(crate) struct Header {
 pub(crate) enum Record<'a> {
     /// With a long header, and its body.
     Long(Header, &'a mut [u8]),
+    /// Of 1.2 with a connection id, with its header.
+    WithId(&'a mut [u8]),
     /// Of 1.3, with its header.
     Unified(&'a mut [u8]),
 }
 
 impl<'a> Record<'a> {
-    /// Cuts the first record off a datagram: it, and the bytes after it. `None` when no whole record stands there.
-    pub(crate) fn split(data: &'a mut [u8]) -> Option<(Self, &'a mut [u8])> {
+    /// Cuts the first record off a datagram: it, and the bytes after it. `None` when no whole record stands there. Ids in the
+    /// records are `id_len` bytes long.
+    pub(crate) fn split(data: &'a mut [u8], id_len: usize) -> Option<(Self, &'a mut [u8])> {
         if data.first()? & 0b1110_0000 == UNIFIED {
-            let len = unified_len(data)?;
+            let len = unified_len(data, id_len)?;
             let (record, rest) = data.split_at_mut_checked(len)?;
             return Some((Self::Unified(record), rest));
+        }
+        if id_len > 0 && data.first() == Some(&ContentType::WITH_ID.0) {
+            let (record, rest) = data.split_at_mut_checked(long_len_with_id(data, id_len)?)?;
+            return Some((Self::WithId(record), rest));
         }
         let (header, body, rest) = Header::split(data)?;
         Some((Self::Long(header, body), rest))
     }
 }
 
+/// How long the record of 1.2 with an id is that `data` starts with.
+fn long_len_with_id(data: &[u8], id_len: usize) -> Option<usize> {
+    let length_at = HEADER_LEN - 2 + id_len;
+    let length = data.get(length_at..length_at + 2)?;
+    Some(length_at + 2 + usize::from(u16::from_be_bytes([length[0], length[1]])))
+}
+
 /// How long the record of 1.3 is that `data` starts with: without a length in it, it goes to the end.
-fn unified_len(data: &[u8]) -> Option<usize> {
+fn unified_len(data: &[u8], id_len: usize) -> Option<usize> {
     let flags = data.first()?;
-    let length_at = 1 + if flags & LONG_SEQUENCE == 0 { 1 } else { 2 };
-    // With a connection id the header cannot be read here: the record is as long as the datagram, and is dropped.
-    if flags & LENGTH == 0 || flags & CONNECTION_ID != 0 {
+    let has_id = flags & CONNECTION_ID != 0;
+    let length_at = 1 + if has_id { id_len } else { 0 } + if flags & LONG_SEQUENCE == 0 { 1 } else { 2 };
+    // With an id that was not agreed on the header cannot be read: the record is as long as the datagram, and is dropped.
+    if flags & LENGTH == 0 || has_id && id_len == 0 {
         return Some(data.len());
     }
     let length = data.get(length_at..length_at + 2)?;
@@ -162,6 +179,8 @@ pub(crate) enum OpenError {
 pub(crate) struct Opened<'a> {
     pub(crate) content_type: ContentType,
     pub(crate) number: RecordNumber,
+    /// Whether none of a higher number came in this epoch before.
+    pub(crate) is_newest: bool,
     pub(crate) content: &'a mut [u8],
 }
 
@@ -184,12 +203,13 @@ pub(crate) struct RecordLayer {
     write: VecDeque<WriteEpoch>,
     /// In order, the current one last.
     read: VecDeque<ReadEpoch>,
+    ids: ConnectionIds,
 }
 
 impl Default for RecordLayer {
     fn default() -> Self {
         let write = VecDeque::from([WriteEpoch { epoch: 0, next_sequence: 0, cipher: None }]);
-        Self { write, read: VecDeque::new() }
+        Self { write, read: VecDeque::new(), ids: ConnectionIds::default() }
     }
 }
 
@@ -199,6 +219,16 @@ impl RecordLayer {
         if let Some(first) = self.write.front_mut() {
             first.next_sequence = sequence;
         }
+    }
+
+    /// Puts ids into the encrypted records from now on.
+    pub(crate) fn use_ids(&mut self, ids: ConnectionIds) {
+        self.ids = ids;
+    }
+
+    /// The ids in use.
+    pub(crate) const fn ids(&self) -> &ConnectionIds {
+        &self.ids
     }
 
     /// Installs the key that is written with from now on; those before stay, for what is sent again.
@@ -242,14 +272,22 @@ impl RecordLayer {
     pub(crate) fn overhead(&self, epoch: u64) -> usize {
         match self.write.iter().find(|kept| kept.epoch == epoch).and_then(|kept| kept.cipher.as_ref()) {
             None => HEADER_LEN,
-            Some(cipher) if cipher.mask_key().is_some() => UNIFIED_LEN + 1 + TAG_LEN,
-            Some(cipher) => HEADER_LEN + cipher.explicit_len() + TAG_LEN,
+            Some(cipher) if cipher.mask_key().is_some() => UNIFIED_LEN + self.ids.theirs.len() + 1 + TAG_LEN,
+            Some(cipher) => HEADER_LEN + cipher.explicit_len() + TAG_LEN + self.id_overhead(),
         }
     }
 
     /// The most that any record has beside its content.
-    pub(crate) const fn max_overhead() -> usize {
-        HEADER_LEN + EXPLICIT_NONCE_LEN + TAG_LEN
+    pub(crate) const fn max_overhead(&self) -> usize {
+        HEADER_LEN + EXPLICIT_NONCE_LEN + TAG_LEN + self.id_overhead()
+    }
+
+    /// What an id of the peer adds to a record of 1.2: itself, and the content type inside.
+    const fn id_overhead(&self) -> usize {
+        match self.ids.theirs.len() {
+            0 => 0,
+            len => len + 1,
+        }
     }
 
     /// Appends one record with the concatenation of `parts` as content, which is shorter than 2¹⁴ bytes. `None`: there
@@ -269,7 +307,10 @@ impl RecordLayer {
         current.next_sequence += 1;
         match &current.cipher {
             Some(cipher) if cipher.mask_key().is_some() => {
-                write_unified(cipher, number, content_type, parts, out);
+                write_unified(cipher, number, &self.ids.theirs, content_type, parts, out);
+            }
+            Some(cipher) if !self.ids.theirs.is_empty() => {
+                write_with_id(cipher, number, &self.ids.theirs, content_type, parts, out);
             }
             cipher => write_long(cipher.as_ref(), number, content_type, parts, out),
         }
@@ -293,16 +334,51 @@ impl RecordLayer {
             _ => header.joined_number(),
         };
         let len = text_len(sealed.len()).ok_or(OpenError::Unauthentic)?;
-        let aad = header.associated_data(len);
-        let content = kept.cipher.open(nonce, &aad, sealed).ok_or(OpenError::Unauthentic)?;
+        let has_id = header.content_type == ContentType::WITH_ID;
+        // RFC 9146 §3: where ids are agreed on, encrypted records carry them.
+        if has_id == self.ids.ours.is_empty() {
+            return Err(OpenError::Unknown);
+        }
+        let opened = if has_id {
+            let (aad, aad_len) = associated_data(header, &self.ids.ours, len);
+            kept.cipher.open(nonce, &aad[..aad_len], sealed)
+        } else {
+            kept.cipher.open(nonce, &header.associated_data(len), sealed)
+        };
+        let content = opened.ok_or(OpenError::Unauthentic)?;
+        let is_newest = kept.window.is_newest(number.sequence);
         kept.window.mark(number.sequence);
-        Ok(Opened { content_type: header.content_type, number, content })
+        if has_id {
+            return unwrap_inner(content, number, is_newest);
+        }
+        Ok(Opened { content_type: header.content_type, number, is_newest, content })
+    }
+
+    /// Opens a record of 1.2 with an id in place: header and body.
+    pub(crate) fn open_with_id<'a>(&mut self, record: &'a mut [u8]) -> Result<Opened<'a>, OpenError> {
+        let id_at = HEADER_LEN - 2;
+        let id_end = id_at + self.ids.ours.len();
+        let (head, body) = record.split_at_mut_checked(id_end + 2).ok_or(OpenError::Unauthentic)?;
+        if head[id_at..id_end] != self.ids.ours[..] {
+            return Err(OpenError::Unknown);
+        }
+        let mut plain = [0; HEADER_LEN];
+        plain[..id_at].copy_from_slice(&head[..id_at]);
+        plain[id_at..].copy_from_slice(&head[id_end..]);
+        let (header, _) = Header::decode(&plain);
+        if header.version != VERSION_1_2 {
+            return Err(OpenError::Unknown);
+        }
+        self.open(header, body)
     }
 
     /// Opens a record of 1.3 in place: header and body.
     pub(crate) fn open_unified<'a>(&mut self, record: &'a mut [u8]) -> Result<Opened<'a>, OpenError> {
         let flags = *record.first().ok_or(OpenError::Unauthentic)?;
-        if flags & CONNECTION_ID != 0 {
+        let id_len = self.ids.ours.len();
+        let id = if flags & CONNECTION_ID == 0 { &[] } else { record.get(1..1 + id_len).unwrap_or(&[]) };
+        // RFC 9147 §9: where ids are agreed on, records carry them, and nowhere else.
+        if id != self.ids.ours || flags & CONNECTION_ID != 0 && id_len == 0 {
             return Err(OpenError::Unknown);
         }
         let fits = |kept: &&mut ReadEpoch| {
@@ -311,10 +387,11 @@ impl RecordLayer {
         };
         let kept = self.read.iter_mut().rev().find(fits).ok_or(OpenError::NoKey)?;
         let sequence_len = if flags & LONG_SEQUENCE == 0 { 1 } else { 2 };
-        let header_len = 1 + sequence_len + if flags & LENGTH == 0 { 0 } else { 2 };
+        let sequence_at = 1 + id_len;
+        let header_len = sequence_at + sequence_len + if flags & LENGTH == 0 { 0 } else { 2 };
         let (header, sealed) = record.split_at_mut_checked(header_len).ok_or(OpenError::Unauthentic)?;
         let masks = kept.cipher.mask_key().and_then(|key| mask(key, sealed)).ok_or(OpenError::Unauthentic)?;
-        let low = unmask(&mut header[1..1 + sequence_len], masks);
+        let low = unmask(&mut header[sequence_at..sequence_at + sequence_len], masks);
         let sequence = kept.window.expand(low, 8 * sequence_len as u32);
         if sequence > MAX_SEQUENCE {
             return Err(OpenError::Unauthentic);
@@ -323,12 +400,18 @@ impl RecordLayer {
             return Err(OpenError::Replayed);
         }
         let text = kept.cipher.open(sequence, header, sealed).ok_or(OpenError::Unauthentic)?;
+        let is_newest = kept.window.is_newest(sequence);
         kept.window.mark(sequence);
         let number = RecordNumber { epoch: kept.epoch, sequence };
-        let end = text.iter().rposition(|byte| *byte != 0).ok_or(OpenError::NoContentType)?;
-        let content_type = ContentType(text[end]);
-        Ok(Opened { content_type, number, content: &mut text[..end] })
+        unwrap_inner(text, number, is_newest)
     }
+}
+
+/// Takes the padding and the content type off, which stand behind the content.
+fn unwrap_inner(text: &mut [u8], number: RecordNumber, is_newest: bool) -> Result<Opened<'_>, OpenError> {
+    let end = text.iter().rposition(|byte| *byte != 0).ok_or(OpenError::NoContentType)?;
+    let content_type = ContentType(text[end]);
+    Ok(Opened { content_type, number, is_newest, content: &mut text[..end] })
 }
 
 /// Takes the mask off the sequence number and returns it.
@@ -361,9 +444,33 @@ fn write_long(
     }
 }
 
+/// A record of 1.2 with an id.
+fn write_with_id(
+    cipher: &Cipher,
+    number: RecordNumber,
+    id: &[u8],
+    content_type: ContentType,
+    parts: &[&[u8]],
+    out: &mut Vec<u8>,
+) {
+    let header = Header { content_type: ContentType::WITH_ID, version: VERSION_1_2, number };
+    let inner_len = parts.iter().map(|part| part.len()).sum::<usize>() + 1;
+    let head = header.encode(inner_len + cipher.explicit_len() + TAG_LEN);
+    let (head, length) = head.split_at(HEADER_LEN - 2);
+    [head, id, length].iter().for_each(|part| out.extend_from_slice(part));
+    let explicit = header.joined_number().to_be_bytes();
+    out.extend_from_slice(&explicit[..cipher.explicit_len()]);
+    let start = out.len();
+    parts.iter().for_each(|part| out.extend_from_slice(part));
+    out.push(content_type.0);
+    let (aad, aad_len) = associated_data(header, id, inner_len);
+    cipher.seal(header.joined_number(), &aad[..aad_len], out, start);
+}
+
 fn write_unified(
     cipher: &Cipher,
     number: RecordNumber,
+    id: &[u8],
     content_type: ContentType,
     parts: &[&[u8]],
     out: &mut Vec<u8>,
@@ -373,14 +480,18 @@ fn write_unified(
     let flags = UNIFIED | LONG_SEQUENCE | LENGTH | number.epoch as u8 & EPOCH_BITS;
     let [s0, s1] = (number.sequence as u16).to_be_bytes();
     let [l0, l1] = (sealed_len as u16).to_be_bytes();
-    let header = [flags, s0, s1, l0, l1];
-    out.extend_from_slice(&header);
+    let mut header = [0; UNIFIED_LEN + MAX_PEER_ID_LEN];
+    let header_len = UNIFIED_LEN + id.len();
+    header[0] = if id.is_empty() { flags } else { flags | CONNECTION_ID };
+    header[1..1 + id.len()].copy_from_slice(id);
+    header[1 + id.len()..header_len].copy_from_slice(&[s0, s1, l0, l1]);
+    out.extend_from_slice(&header[..header_len]);
     parts.iter().for_each(|part| out.extend_from_slice(part));
     out.push(content_type.0);
-    cipher.seal(number.sequence, &header, out, at + UNIFIED_LEN);
-    let (header, sealed) = out[at..].split_at_mut(UNIFIED_LEN);
+    cipher.seal(number.sequence, &header[..header_len], out, at + header_len);
+    let (header, sealed) = out[at..].split_at_mut(header_len);
     if let Some(masks) = cipher.mask_key().and_then(|key| mask(key, sealed)) {
-        unmask(&mut header[1..3], masks);
+        unmask(&mut header[1 + id.len()..3 + id.len()], masks);
     }
 }
 
@@ -421,9 +532,10 @@ mod tests {
     }
 
     fn open<'a>(layer: &mut RecordLayer, data: &'a mut [u8]) -> Result<Opened<'a>, OpenError> {
-        match Record::split(data).expect("a record").0 {
+        match Record::split(data, 0).expect("a record").0 {
             Record::Long(header, body) => layer.open(header, body),
             Record::Unified(record) => layer.open_unified(record),
+            Record::WithId(record) => layer.open_with_id(record),
         }
     }
 
@@ -505,15 +617,16 @@ mod tests {
             for bit in 0..record.len() * 8 {
                 let mut data = record.clone();
                 data[bit / 8] ^= 1 << (bit % 8);
-                let noticed = match Record::split(&mut data) {
+                let noticed = match Record::split(&mut data, 0) {
                     None => true,
                     Some((Record::Long(header, body), _)) => layer.open(header, body).is_err(),
                     Some((Record::Unified(record), _)) => layer.open_unified(record).is_err(),
+                    Some((Record::WithId(record), _)) => layer.open_with_id(record).is_err(),
                 };
                 assert!(noticed, "bit {bit}");
             }
             for len in 0..record.len() {
-                assert!(Record::split(&mut record[..len].to_vec()).is_none(), "{len} bytes are no record");
+                assert!(Record::split(&mut record[..len].to_vec(), 0).is_none(), "{len} bytes are no record");
             }
             for len in 0..30 {
                 let mut short = vec![0; len];

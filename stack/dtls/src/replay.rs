@@ -22,6 +22,11 @@ impl ReplayWindow {
         age < Self::LEN && self.seen & (1 << age) == 0
     }
 
+    /// Whether no higher number was seen.
+    pub(crate) const fn is_newest(&self, sequence: u64) -> bool {
+        sequence >= self.next
+    }
+
     /// The number whose low `bits` are `low` and which is closest to the one that is expected next.
     pub(crate) const fn expand(&self, low: u64, bits: u32) -> u64 {
         let size = 1 << bits;

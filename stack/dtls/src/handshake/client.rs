@@ -2,9 +2,10 @@
 
 use tombolo_crypto::{KeyExchange, KeyExchangeGroup, SharedSecret, SignatureScheme};
 
+use crate::connection_id::ConnectionIds;
 use crate::error::{FailReason, PeerError};
 use crate::extension::{
-    COOKIE, Extensions, KEY_SHARE, KeyShare, SERVER_HELLO_1_2, SUPPORTED_VERSIONS, UseSrtp,
+    CONNECTION_ID, COOKIE, Extensions, KEY_SHARE, KeyShare, SERVER_HELLO_1_2, SUPPORTED_VERSIONS, UseSrtp,
 };
 use crate::fragment::{HandshakeType, Message};
 use crate::handshake::client13::AwaitEncryptedExtensions;
@@ -45,6 +46,7 @@ impl AwaitServerHello {
         let speaks = |version| versions.contains(&version);
         let shares = if speaks(ProtocolVersion::Dtls13) { first_shares(context)? } else { Vec::new() };
         let random = context.random();
+        let connection_id = ConnectionIds::draw(config, context.rng);
         let usable = |suite: &CipherSuite| {
             suite.version() == ProtocolVersion::Dtls13 || context.can_verify_for(*suite)
         };
@@ -63,6 +65,7 @@ impl AwaitServerHello {
             versions: speaks(ProtocolVersion::Dtls13)
                 .then(|| versions.iter().rev().map(|version| version.wire()).collect()),
             key_shares: speaks(ProtocolVersion::Dtls13).then(|| encode_shares(&shares)),
+            connection_id,
             ..Extensions::default()
         };
         let hello = ClientHello {
@@ -196,7 +199,7 @@ impl AwaitServerHello {
     ) -> Result<Handshake, FailReason> {
         let suite = self.suite(hello, ProtocolVersion::Dtls13)?;
         let extensions = &hello.extensions;
-        if !extensions.are_among(&[SUPPORTED_VERSIONS, KEY_SHARE]) {
+        if !extensions.are_among(&[SUPPORTED_VERSIONS, KEY_SHARE, CONNECTION_ID]) {
             return Err(PeerError::UnsolicitedExtension.into());
         }
         let answer = extensions.key_shares.as_ref().and_then(|shares| shares.first());
@@ -206,6 +209,8 @@ impl AwaitServerHello {
             return Err(PeerError::IllegalParameter.into());
         }
         let Self { hello: offer, shares, retried } = self;
+        let ours = offer.extensions.connection_id.as_ref();
+        context.records.use_ids(ConnectionIds::agree(ours, extensions.connection_id.as_ref())?);
         let ours = shares.into_iter().find(|share| share.id == answer.group);
         let ours = ours.ok_or(PeerError::IllegalParameter)?;
         let shared_secret = ours.exchange.agree(&answer.share).map_err(|_| PeerError::IllegalParameter)?;
@@ -252,6 +257,8 @@ impl AwaitServerHello {
         if !extensions.extended_master_secret {
             return Err(PeerError::NoExtendedMasterSecret.into());
         }
+        let ids = ConnectionIds::agree(offer.connection_id.as_ref(), extensions.connection_id.as_ref())?;
+        context.records.use_ids(ids);
         *context.version = Some(ProtocolVersion::Dtls12);
         let parameters = Parameters {
             version: ProtocolVersion::Dtls12,

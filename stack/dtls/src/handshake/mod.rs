@@ -56,8 +56,9 @@ use tombolo_net::Rng;
 
 use crate::config::Config;
 use crate::connection::Role;
+use crate::connection_id::{ConnectionIds, MAX_PEER_ID_LEN};
 use crate::error::{FailReason, PeerError};
-use crate::extension::UseSrtp;
+use crate::extension::{Extensions, UseSrtp};
 use crate::flight::Flight;
 use crate::fragment::{HandshakeType, Message};
 use crate::handshake::message::{Body, DigitallySigned};
@@ -114,6 +115,16 @@ impl Context<'_> {
         let mut bytes = [0; 32];
         self.rng.fill_bytes(&mut bytes);
         bytes
+    }
+
+    /// Takes the client's connection id, if there are to be any. Gives ours for the answer. One that is too long is passed over.
+    fn take_connection_id(&mut self, offer: &Extensions) -> Result<Option<Vec<u8>>, PeerError> {
+        let theirs = offer.connection_id.as_ref().filter(|id| id.len() <= MAX_PEER_ID_LEN);
+        let ours = theirs.and_then(|_| ConnectionIds::draw(self.config, self.rng));
+        if ours.is_some() {
+            self.records.use_ids(ConnectionIds::agree(ours.as_ref(), theirs)?);
+        }
+        Ok(ours)
     }
 
     /// The hash of the messages so far.

@@ -74,7 +74,8 @@ fn answer(
     }
     let negotiated = Negotiated { parameters, client_random: hello.random, server_random };
     context.flight.prepare();
-    let server_hello = server_hello(hello, &negotiated);
+    let connection_id = context.take_connection_id(&hello.extensions)?;
+    let server_hello = server_hello(hello, &negotiated, connection_id);
     context.send(0, HandshakeType::SERVER_HELLO, server_hello.encode());
     let certificate = encode_certificate(context.config.certificate.chain());
     context.send(0, HandshakeType::CERTIFICATE, certificate);
@@ -152,7 +153,7 @@ pub(crate) fn choose_protocol(offer: &Extensions, config: &Config) -> Result<Opt
     }
 }
 
-fn server_hello(hello: &ClientHello, negotiated: &Negotiated) -> ServerHello {
+fn server_hello(hello: &ClientHello, negotiated: &Negotiated, connection_id: Option<Vec<u8>>) -> ServerHello {
     let signals_renegotiation =
         hello.extensions.renegotiation_info.is_some() || hello.cipher_suites.contains(&RENEGOTIATION_SCSV);
     let parameters = &negotiated.parameters;
@@ -169,6 +170,7 @@ fn server_hello(hello: &ClientHello, negotiated: &Negotiated) -> ServerHello {
                 .map(|profile| UseSrtp { profiles: vec![profile.0], mki: Vec::new() }),
             alpn: parameters.alpn.clone().map(|protocol| vec![protocol]),
             extended_master_secret: true,
+            connection_id,
             renegotiation_info: signals_renegotiation.then(Vec::new),
             ..Extensions::default()
         },

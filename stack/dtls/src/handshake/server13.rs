@@ -41,7 +41,7 @@ pub(crate) fn handle_first(
     context.transcript.add(&message.whole());
     context.transcript.start_1_3(&context.config.provider, suite.hash())?;
     match choice.share {
-        Some(share) => answer(&choice, share, &hello.random, context),
+        Some(share) => answer(&choice, share, hello, context),
         None => retry(hello, &choice, context),
     }
 }
@@ -116,7 +116,7 @@ impl AwaitSecondClientHello {
             return Err(PeerError::IllegalParameter.into());
         };
         context.transcript.add(&message.whole());
-        answer(&choice, share, &hello.random, context)
+        answer(&choice, share, hello, context)
     }
 }
 
@@ -182,9 +182,10 @@ fn server_hello(random: [u8; 32], suite: CipherSuite, extensions: Extensions) ->
 fn answer(
     choice: &Choice<'_>,
     share: &[u8],
-    client_random: &[u8; 32],
+    hello: &ClientHello,
     context: &mut Context<'_>,
 ) -> Result<Handshake, FailReason> {
+    let (client_random, offer) = (&hello.random, &hello.extensions);
     let parameters = choice.parameters.clone();
     let suite = parameters.cipher_suite;
     let response = context
@@ -192,10 +193,12 @@ fn answer(
         .provider
         .respond(parameters.group, share, context.rng)
         .map_err(|_| PeerError::IllegalParameter)?;
+    let connection_id = context.take_connection_id(offer)?;
     context.flight.prepare();
     let extensions = Extensions {
         versions: Some(vec![VERSION_1_3]),
         key_shares: Some(vec![KeyShare { group: choice.group, share: response.share }]),
+        connection_id,
         ..Extensions::default()
     };
     let hello = server_hello(context.random(), suite, extensions);

@@ -28,11 +28,16 @@ impl Lines {
 }
 
 /// A connection that has said something each way, and what each side has logged.
-fn logged(version: ProtocolVersion) -> (Pair<Peer, Peer>, [Arc<Lines>; 2]) {
+fn logged(version: ProtocolVersion, connection_id_len: Option<usize>) -> (Pair<Peer, Peer>, [Arc<Lines>; 2]) {
     let logs = [Arc::new(Lines::default()), Arc::new(Lines::default())];
     let build = |seed: u64, log: &Arc<Lines>| {
         let suites = vec![CipherSuite::Aes128GcmSha256, CipherSuite::EcdheEcdsaAes128GcmSha256];
-        config(version, seed).cipher_suites(suites).key_log(log.clone()).build().expect("settings")
+        let builder = config(version, seed).cipher_suites(suites).key_log(log.clone());
+        let builder = match connection_id_len {
+            Some(len) => builder.connection_id_len(len),
+            None => builder,
+        };
+        builder.build().expect("settings")
     };
     let mut pair = pair_of(build(1, &logs[0]), build(2, &logs[1]), 1);
     connect(&mut pair);
@@ -82,7 +87,7 @@ fn open(secret: &[u8], record: &[u8]) -> Option<Vec<u8>> {
 /// In 1.3 each direction's secrets open its records, after a change of keys too; both sides log the same.
 #[test]
 fn the_secrets_of_1_3_open_the_records() {
-    let (mut pair, logs) = logged(ProtocolVersion::Dtls13);
+    let (mut pair, logs) = logged(ProtocolVersion::Dtls13, None);
     let now = pair.now();
     pair.a.connection.update_keys(now, true).expect("connected");
     pair.run_for(Duration::from_secs(1));
@@ -120,14 +125,20 @@ fn the_secrets_of_1_3_open_the_records() {
     assert!(says(&later, Side::B, pair.records(), b"what the client says later"));
 }
 
-/// tshark reads a capture of 1.2 with the log. (Of 1.3 only later versions do.)
+/// tshark reads a capture of 1.2 with the log, with connection ids too. (Of 1.3 only later versions do.)
 #[test]
 fn tshark_reads_what_was_said() {
     if Command::new("tshark").arg("--version").output().is_err() {
         println!("skipped: tshark reads what was said: the tshark command is not installed");
         return;
     }
-    let (pair, logs) = logged(ProtocolVersion::Dtls12);
+    for connection_id_len in [None, Some(8)] {
+        tshark_reads(connection_id_len);
+    }
+}
+
+fn tshark_reads(connection_id_len: Option<usize>) {
+    let (pair, logs) = logged(ProtocolVersion::Dtls12, connection_id_len);
     assert_eq!(logs[0].sorted(), logs[1].sorted());
     let folder = std::env::temp_dir().join(format!("tombolo-dtls-{}-key-log", std::process::id()));
     std::fs::create_dir_all(&folder).expect("temporary folder");

@@ -3,6 +3,7 @@
 mod allocations;
 mod attacks;
 mod browser;
+mod connection_id;
 mod exhaustive;
 mod handshake;
 mod identity;
