@@ -33,7 +33,8 @@ pub struct Contender {
 #[must_use]
 pub fn contenders() -> Vec<Contender> {
     vec![
-        Contender { name: "tombolo", ends: tombolo::ends },
+        Contender { name: "tombolo", ends: tombolo::gcc },
+        Contender { name: "tombolo, SCReAM", ends: tombolo::scream },
         #[cfg(feature = "bwe-peers")]
         Contender { name: "rtc-interceptor", ends: rtc::ends },
     ]

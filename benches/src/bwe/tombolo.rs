@@ -1,10 +1,11 @@
-//! Ours: `PacedSender` with `Gcc`, and the recorder of transport-wide feedback.
+//! Ours: `PacedSender` with `Gcc` or `Scream`, and the recorder of transport-wide feedback.
 
 use std::time::Instant;
 
-use tombolo_interceptors::bwe::{Departure, PacedSender};
+use tombolo_interceptors::bwe::{BandwidthEstimator, Departure, PacedSender};
 use tombolo_interceptors::gcc::{Gcc, GccConfig};
 use tombolo_interceptors::pacer::{Class, Outgoing, PacerConfig};
+use tombolo_interceptors::scream::{Scream, ScreamConfig};
 use tombolo_interceptors::twcc::{Recorder, RecorderConfig};
 use tombolo_net::{Bitrate, FiveTuple, SeqNo, Ssrc, Transmit};
 use tombolo_netsim::Machine;
@@ -12,8 +13,16 @@ use tombolo_rtp::rtcp::{Compound, Packet};
 
 use super::flow::{Ends, Stack};
 
-pub(super) fn ends(_seed: u64) -> Ends {
-    let sender = PacedSender::new(Gcc::new(GccConfig::default()), PacerConfig::default(), SeqNo(0));
+pub(super) fn gcc(_seed: u64) -> Ends {
+    ends(Gcc::new(GccConfig::default()))
+}
+
+pub(super) fn scream(_seed: u64) -> Ends {
+    ends(Scream::new(ScreamConfig::default()))
+}
+
+fn ends(estimator: impl BandwidthEstimator + 'static) -> Ends {
+    let sender = PacedSender::new(estimator, PacerConfig::default(), SeqNo(0));
     Ends { sender: Box::new(Sender(sender)), receiver: receiver() }
 }
 
@@ -23,9 +32,9 @@ pub(super) fn receiver() -> Box<dyn Machine> {
 }
 
 /// A datagram is its transport-wide number, and zeros up to its length.
-struct Sender(PacedSender<Gcc, usize>);
+struct Sender<E>(PacedSender<E, usize>);
 
-impl Stack for Sender {
+impl<E: BandwidthEstimator> Stack for Sender<E> {
     fn enqueue(&mut self, now: Instant, len: usize, is_keyframe: bool) {
         let class = if is_keyframe { Class::Keyframe } else { Class::Video };
         let packet = Outgoing { stream: Ssrc(1), class, size_bytes: len as u32, packet: len };

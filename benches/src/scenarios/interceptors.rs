@@ -4,20 +4,28 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tombolo_crypto::CryptoProvider;
 use tombolo_interceptors::bwe::{BandwidthEstimator, PacketResult, SentPacket};
 use tombolo_interceptors::gcc::{Gcc, GccConfig};
 use tombolo_interceptors::nack::{Cache, CacheConfig};
 use tombolo_interceptors::pacer::{Class, Outgoing, Pacer, PacerConfig};
+use tombolo_interceptors::registry::{Interceptor, PacketMut, Place, Registry, Stretch, Verdict};
+use tombolo_interceptors::scream::{Scream, ScreamConfig};
+use tombolo_interceptors::transform::sframe::{Opener, Sealer, Suite};
 use tombolo_interceptors::twcc::{Recorder, RecorderConfig};
 use tombolo_net::{Bitrate, Ecn, ExtSeqNo, SeqNo, Ssrc};
 
-use super::{Scenario, Work};
+use super::{Scenario, Work, browser_packet};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::new("twcc-record", twcc_record),
     Scenario::new("nack-cache", nack_cache),
     Scenario::new("pacer-packet", pacer_packet),
     Scenario::new("gcc-packet", gcc_packet),
+    Scenario::new("scream-packet", scream_packet),
+    Scenario::new("registry-packet", registry_packet),
+    Scenario::new("sframe-ctr-frame", || sframe_frame(Suite::Aes128CtrHmacSha256Tag80)),
+    Scenario::new("sframe-gcm-frame", || sframe_frame(Suite::Aes128GcmSha256)),
 ];
 
 /// Notes a packet, and writes the feedback when it is due: about one packet in 50.
@@ -70,14 +78,22 @@ fn pacer_packet() -> Work {
 
 /// Tells an estimator of a packet that leaves, and each sixteenth time what became of the last sixteen.
 fn gcc_packet() -> Work {
-    let mut gcc = Gcc::new(GccConfig::default().initial(Bitrate::from_kbps(2400)));
+    estimator_packet(Gcc::new(GccConfig::default().initial(Bitrate::from_kbps(2400))))
+}
+
+/// The same with the other estimator.
+fn scream_packet() -> Work {
+    estimator_packet(Scream::new(ScreamConfig::default().initial(Bitrate::from_kbps(2400))))
+}
+
+fn estimator_packet(mut estimator: impl BandwidthEstimator + 'static) -> Work {
     let start = Instant::now();
     let mut results = Vec::with_capacity(16);
     let mut number = 0_u64;
     Box::new(move || {
         let now = start + Duration::from_millis(number * 4);
         let (at, size_bytes) = (ExtSeqNo(number), 1200);
-        gcc.on_sent(now, &SentPacket { number: at, size_bytes, is_padding: false, probe: None });
+        estimator.on_sent(now, &SentPacket { number: at, size_bytes, is_padding: false, probe: None });
         let arrival_us = Some(number as i64 * 4000 + 20_000 + (number * 7 % 5) as i64 * 250);
         results.push(PacketResult {
             number: at,
@@ -88,10 +104,54 @@ fn gcc_packet() -> Work {
             was_missing: false,
         });
         if results.len() == 16 {
-            gcc.on_feedback(now + Duration::from_millis(50), &mut results);
+            estimator.on_feedback(now + Duration::from_millis(50), &mut results);
             results.clear();
-            black_box(gcc.estimate());
+            black_box(estimator.estimate());
         }
         number += 1;
+    })
+}
+
+/// Counts what passes.
+struct Count(Place, u64);
+
+impl Interceptor for Count {
+    fn place(&self) -> Place {
+        self.0
+    }
+
+    fn on_send(&mut self, _: Instant, packet: &mut PacketMut<'_>) -> Verdict {
+        self.1 += packet.payload().len() as u64;
+        Verdict::Pass
+    }
+}
+
+/// Lets a packet pass two interceptors on its way out.
+fn registry_packet() -> Work {
+    let mut registry = Registry::new();
+    registry.add(Count(Place::Wire, 0));
+    registry.add(Count(Place::Transport, 0));
+    let mut bytes = browser_packet();
+    let (len, now) = (bytes.len(), Instant::now());
+    Box::new(move || {
+        let mut packet = PacketMut::parse(&mut bytes, len).expect("a whole packet");
+        let verdict = registry.on_send(now, Stretch::Wire, black_box(&mut packet));
+        assert_eq!(black_box(verdict), Verdict::Pass);
+    })
+}
+
+/// Seals a frame of 5 kB and opens it.
+fn sframe_frame(suite: Suite) -> Work {
+    let provider = CryptoProvider::default();
+    let mut sealer = Sealer::new(provider, suite, 1, &[1; 16]).expect("a suite of the backend");
+    let mut opener = Opener::new(provider, suite);
+    opener.add_key(1, &[1; 16]).expect("a suite of the backend");
+    let (frame, mut sealed, mut opened) = (vec![7; 5000], Vec::new(), Vec::new());
+    Box::new(move || {
+        sealed.clear();
+        opened.clear();
+        sealer.seal(&[1, 2, 3], &frame, &mut sealed).expect("counters are left");
+        opener.open(&[1, 2, 3], &sealed, &mut opened).expect("what was sealed");
+        assert_eq!(opened.len(), frame.len());
     })
 }

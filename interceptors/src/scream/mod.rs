@@ -14,6 +14,9 @@
 //! estimate, so that the window may be smaller than a few packets; nothing is derived from the sizes of frames; the target of the
 //! queue does not rise for flows that compete by losses; and the window grows no further than a quarter above what is sent, so that
 //! an application that sends little does not gather an estimate that nothing has proved.
+//!
+//! Losses of more than a hundredth are congestion to it, whatever they come of, and beside TCP that fills a queue it yields: on such
+//! ways [`gcc`](crate::gcc) is the better choice (`docs/figures-bwe.md` has both). Where the network marks, queues stay short.
 
 mod queue_delay;
 mod sent_rate;
