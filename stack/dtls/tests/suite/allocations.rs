@@ -30,4 +30,29 @@ fn a_record_is_sent_without_allocation_and_received_with_one(version: ProtocolVe
     assert_eq!(counted.count_total, 1000, "the event's own bytes");
 }
 
-for_both_versions!(a_record_is_sent_without_allocation_and_received_with_one,);
+/// What an association keeps once it is up and has said something: well below 16 KiB a side, with connection ids too.
+fn an_association_keeps_few_bytes(version: ProtocolVersion) {
+    for ids in [false, true] {
+        let build = |seed| {
+            let builder = config(version, seed);
+            let builder = if ids { builder.connection_id_len(8) } else { builder };
+            builder.build().expect("settings")
+        };
+        let (client, server) = (build(1), build(2));
+        let mut kept = None;
+        let counted = allocation_counter::measure(|| {
+            let mut direct = Direct::new(client.clone(), server.clone());
+            direct.run(|_, datagram| datagram);
+            assert!(direct.client.is_connected() && direct.server.is_connected());
+            let now = direct.now;
+            direct.client.connection.write(now, b"text").expect("write");
+            direct.run(|_, datagram| datagram);
+            kept = Some(direct);
+        });
+        let own = std::mem::size_of_val(&kept) as i64;
+        let each = (counted.bytes_current + own) / 2;
+        assert!(each < 12 * 1024, "{version:?}: {each} bytes for each side");
+    }
+}
+
+for_both_versions!(a_record_is_sent_without_allocation_and_received_with_one, an_association_keeps_few_bytes,);
