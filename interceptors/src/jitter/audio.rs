@@ -371,7 +371,7 @@ impl AudioBuffer {
     }
 
     fn start(&mut self, now: Instant) -> Option<Playout> {
-        while let Some(None) = self.slots.front() {
+        while let Some(None | Some(Slot { ticks: 0, .. })) = self.slots.front() {
             self.slots.pop_front();
             self.next += 1;
         }
@@ -608,6 +608,18 @@ mod tests {
         let played: Vec<_> = (2..8).map(|n| told(buffer.pop(at(n * 20 + 5)))).collect();
         assert_eq!(played, [0, 1, 2, -4, -4, 5]);
         assert_eq!(buffer.stats().concealed, 0);
+    }
+
+    /// Found by operations at random: padding behind a hole at the very start was played.
+    #[test]
+    fn a_stream_does_not_start_with_padding() {
+        let mut buffer = buffer(Mode::Balanced, 0);
+        for number in [2, 0] {
+            buffer.push(AudioPacket { payload: Bytes::new(), ..packet(number, 20) });
+        }
+        assert_eq!(told(buffer.pop(at(100))), -1);
+        buffer.push(packet(3, 110));
+        assert_eq!(told(buffer.pop(at(300))), 3);
     }
 
     #[test]
