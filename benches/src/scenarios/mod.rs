@@ -6,6 +6,7 @@
 mod core;
 mod frames;
 mod interceptors;
+mod media;
 mod null_cipher;
 mod rtp;
 mod srtp;
@@ -46,7 +47,9 @@ impl Scenario {
 /// All scenarios.
 #[must_use]
 pub fn all() -> Vec<Scenario> {
-    let stack = [srtp::SCENARIOS, rtp::SCENARIOS, frames::SCENARIOS, interceptors::SCENARIOS].concat();
+    let stack =
+        [srtp::SCENARIOS, rtp::SCENARIOS, frames::SCENARIOS, interceptors::SCENARIOS, media::SCENARIOS]
+            .concat();
     #[cfg(feature = "gateway")]
     let stack = [&stack[..], core::SCENARIOS].concat();
     stack
