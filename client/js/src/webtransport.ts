@@ -1,6 +1,7 @@
 /** The WebTransport side: Media over QUIC by `@moq/net`, encoding and decoding by WebCodecs. */
 
 import { type Broadcast, Connection, Path } from "@moq/net";
+import { followJson } from "./follow-json.ts";
 import { BroadcastPublisher } from "./media/broadcast-publisher.ts";
 import { BroadcastView } from "./media/broadcast-view.ts";
 import { type Participant, type Problem, Session, SessionError, type SessionFigures, type SessionOptions } from "./types.ts";
@@ -16,6 +17,7 @@ const RECONNECT_FIRST_MS = 250;
 const RECONNECT_MOST_MS = 8000;
 /** The broadcast in which the gateway speaks about the session itself. */
 const CONTROL = ".gateway";
+const CONTROL_OPTIONS = { priority: 100 };
 const SUFFIX = ".hang";
 
 /** A membership over WebTransport. */
@@ -103,7 +105,7 @@ export class WebTransportSession extends Session {
     this.#connection = connection;
     if (this.#options.publish) this.#publish(connection, this.#options.publish);
     void this.#follow(connection);
-    const told = this.#control(connection.consume(Path.from(CONTROL)));
+    const told = this.#control(connection);
     // Who is not let in gets a session that is closed with the reason; whoever is told the roster is in.
     const refusal = await Promise.race([closed, told.then(() => null)]);
     if (refusal !== null) {
@@ -144,32 +146,26 @@ export class WebTransportSession extends Session {
   }
 
   /** Follows the gateway's own broadcast; settles when the first roster has come, or when it is clear that none will. */
-  #control(broadcast: Broadcast.Consumer): Promise<void> {
-    void this.#followKeyframes(broadcast);
-    const track = broadcast.subscribe("roster.json", { priority: 100 });
-    const follow = async (first: () => void) => {
-      for (let roster = await track.readJson(); roster !== undefined; roster = await track.readJson()) {
-        if (!Array.isArray(roster)) continue;
-        this.#hasRoster = true;
-        this.setParticipants((roster as Participant[]).filter((participant) => participant.name !== this.#options.name));
-        first();
-      }
-    };
-    // Where there is no roster, announcements remain.
-    return new Promise((resolve) => void follow(resolve).then(() => setTimeout(resolve, ROSTER_TIMEOUT_MS), () => setTimeout(resolve, ROSTER_TIMEOUT_MS)));
-  }
-
-  async #followKeyframes(broadcast: Broadcast.Consumer): Promise<void> {
-    if (!this.#options.publish) return;
-    const track = broadcast.subscribe("keyframes", { priority: 100 });
-    try {
-      for (let ask = await track.readJson(); ask !== undefined; ask = await track.readJson()) {
+  #control(connection: Connection.Established): Promise<void> {
+    const broadcast = connection.consume(Path.from(CONTROL));
+    // Who has told no roster by the time that a track ends is not a gateway that has one.
+    const goesOn = () => this.#connection === connection && this.#hasRoster;
+    if (this.#options.publish) {
+      void followJson(() => broadcast.subscribe("keyframes", CONTROL_OPTIONS), goesOn, (ask) => {
         const wanted = (ask as { broadcast?: string }).broadcast;
         if (wanted === this.#options.name + SUFFIX) this.#publisher?.video?.requestKeyframe();
-      }
-    } catch {
-      // Without requests, a keyframe every two seconds has to do.
+      });
     }
+    return new Promise((resolve) => {
+      const followed = followJson(() => broadcast.subscribe("roster.json", CONTROL_OPTIONS), goesOn, (roster) => {
+        if (!Array.isArray(roster)) return;
+        this.#hasRoster = true;
+        this.setParticipants((roster as Participant[]).filter((participant) => participant.name !== this.#options.name));
+        resolve();
+      });
+      // Where there is no roster, announcements remain.
+      void followed.then(() => setTimeout(resolve, ROSTER_TIMEOUT_MS));
+    });
   }
 
   #openView(participant: string, broadcast: Broadcast.Consumer): void {
