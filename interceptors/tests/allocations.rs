@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tombolo_interceptors::bwe::{BandwidthEstimator, PacedSender};
+use tombolo_interceptors::bwe::{BandwidthEstimator, EstimatorConfig, PacedSender};
 use tombolo_interceptors::fec::{Decoder, DecoderConfig, Encoder, Format, flexfec};
-use tombolo_interceptors::gcc::{Gcc, GccConfig};
+use tombolo_interceptors::gcc::Gcc;
 use tombolo_interceptors::jitter::{AudioBuffer, AudioConfig, AudioPacket, Mode, Playout};
 use tombolo_interceptors::nack::{
     Cache, CacheConfig, Generator, GeneratorConfig, Responder, ResponderConfig,
@@ -121,7 +121,7 @@ struct PacedCall {
 
 impl PacedCall {
     fn new() -> Self {
-        let mut gcc = Gcc::new(GccConfig::default());
+        let mut gcc = Gcc::new(EstimatorConfig::default());
         gcc.set_wanted(tombolo_netsim::start(), None);
         Self {
             sender: PacedSender::new(gcc, PacerConfig::default(), SeqNo(0)),

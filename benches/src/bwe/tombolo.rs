@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use tombolo_interceptors::bwe::{BandwidthEstimator, Departure, PacedSender};
-use tombolo_interceptors::gcc::{Gcc, GccConfig};
+use tombolo_interceptors::bwe::{BandwidthEstimator, Departure, EstimatorConfig, PacedSender};
+use tombolo_interceptors::gcc::Gcc;
 use tombolo_interceptors::pacer::{Class, Outgoing, PacerConfig};
-use tombolo_interceptors::scream::{Scream, ScreamConfig};
+use tombolo_interceptors::scream::Scream;
 use tombolo_interceptors::twcc::{Recorder, RecorderConfig};
 use tombolo_net::{Bitrate, FiveTuple, SeqNo, Ssrc, Transmit};
 use tombolo_netsim::Machine;
@@ -14,11 +14,11 @@ use tombolo_rtp::rtcp::{Compound, Packet};
 use super::flow::{Ends, Stack};
 
 pub(super) fn gcc(_seed: u64) -> Ends {
-    ends(Gcc::new(GccConfig::default()))
+    ends(Gcc::new(EstimatorConfig::default()))
 }
 
 pub(super) fn scream(_seed: u64) -> Ends {
-    ends(Scream::new(ScreamConfig::default()))
+    ends(Scream::new(EstimatorConfig::default()))
 }
 
 fn ends(estimator: impl BandwidthEstimator + 'static) -> Ends {

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tombolo_crypto::CryptoProvider;
-use tombolo_interceptors::bwe::{BandwidthEstimator, PacketResult, SentPacket};
-use tombolo_interceptors::gcc::{Gcc, GccConfig};
+use tombolo_interceptors::bwe::{BandwidthEstimator, EstimatorConfig, PacketResult, SentPacket};
+use tombolo_interceptors::gcc::Gcc;
 use tombolo_interceptors::nack::{Cache, CacheConfig};
 use tombolo_interceptors::pacer::{Class, Outgoing, Pacer, PacerConfig};
 use tombolo_interceptors::registry::{Interceptor, PacketMut, Place, Registry, Stretch, Verdict};
-use tombolo_interceptors::scream::{Scream, ScreamConfig};
+use tombolo_interceptors::scream::Scream;
 use tombolo_interceptors::transform::sframe::{Opener, Sealer, Suite};
 use tombolo_interceptors::twcc::{Recorder, RecorderConfig};
 use tombolo_net::{Bitrate, Ecn, ExtSeqNo, SeqNo, Ssrc};
@@ -78,12 +78,12 @@ fn pacer_packet() -> Work {
 
 /// Tells an estimator of a packet that leaves, and each sixteenth time what became of the last sixteen.
 fn gcc_packet() -> Work {
-    estimator_packet(Gcc::new(GccConfig::default().initial(Bitrate::from_kbps(2400))))
+    estimator_packet(Gcc::new(EstimatorConfig::default().initial(Bitrate::from_kbps(2400))))
 }
 
 /// The same with the other estimator.
 fn scream_packet() -> Work {
-    estimator_packet(Scream::new(ScreamConfig::default().initial(Bitrate::from_kbps(2400))))
+    estimator_packet(Scream::new(EstimatorConfig::default().initial(Bitrate::from_kbps(2400))))
 }
 
 fn estimator_packet(mut estimator: impl BandwidthEstimator + 'static) -> Work {

@@ -7,12 +7,14 @@
 //!
 //! [`PacedSender`] puts an estimator, the [`Pacer`](crate::pacer::Pacer) and the numbering of a transport together.
 
+mod config;
 mod sender;
 
 use std::time::Instant;
 
 use tombolo_net::{Bitrate, Ecn, ExtSeqNo};
 
+pub use config::EstimatorConfig;
 pub use sender::{Departure, PacedSender, Sent};
 
 /// A packet that leaves.

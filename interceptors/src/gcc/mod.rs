@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 use tombolo_net::{Bitrate, Ecn};
 
-use crate::bwe::{BandwidthEstimator, PacketResult, Probe, SentPacket};
+use crate::bwe::{BandwidthEstimator, EstimatorConfig, PacketResult, Probe, SentPacket};
 use groups::Groups;
 use limited::Limited;
 use loss::Loss;
@@ -41,49 +41,6 @@ const INITIAL_RTT: Duration = Duration::from_millis(100);
 /// Without feedback for so long (and two round trips) the estimate is halved, again and again.
 const SILENCE: Duration = Duration::from_millis(1000);
 
-/// How a [`Gcc`] behaves.
-#[derive(Clone, Copy, Debug)]
-pub struct GccConfig {
-    initial: Bitrate,
-    min: Bitrate,
-    max: Bitrate,
-}
-
-impl Default for GccConfig {
-    fn default() -> Self {
-        let (initial, min) = (Bitrate::from_kbps(300), Bitrate::from_kbps(30));
-        Self { initial, min, max: Bitrate::from_kbps(100_000) }
-    }
-}
-
-impl GccConfig {
-    /// The estimate before anything is known. Default 300 kb/s.
-    #[must_use]
-    pub const fn initial(mut self, initial: Bitrate) -> Self {
-        self.initial = initial;
-        self
-    }
-
-    /// The estimate never falls below this. Default 30 kb/s.
-    #[must_use]
-    pub const fn min(mut self, min: Bitrate) -> Self {
-        self.min = min;
-        self
-    }
-
-    /// The estimate never rises above this. Default 100 Mb/s.
-    #[must_use]
-    pub const fn max(mut self, max: Bitrate) -> Self {
-        self.max = max;
-        self
-    }
-
-    fn clamp(&self, bps: f64) -> f64 {
-        let (min, max) = (self.min.as_bps() as f64, self.max.as_bps() as f64);
-        bps.clamp(min, max.max(min))
-    }
-}
-
 /// When a packet left and arrived, each in µs on a clock of its own.
 #[derive(Clone, Copy, Debug)]
 struct Sample {
@@ -95,7 +52,7 @@ struct Sample {
 /// Estimates from transport-wide feedback what the way to the receiver carries. About 64 KiB.
 #[derive(Debug)]
 pub struct Gcc {
-    config: GccConfig,
+    config: EstimatorConfig,
     /// Where the µs of sending are counted from.
     origin: Option<Instant>,
     groups: Groups,
@@ -117,7 +74,7 @@ pub struct Gcc {
 impl Gcc {
     /// An estimator that knows nothing.
     #[must_use]
-    pub fn new(config: GccConfig) -> Self {
+    pub fn new(config: EstimatorConfig) -> Self {
         let initial = config.clamp(config.initial.as_bps() as f64);
         Self {
             config,

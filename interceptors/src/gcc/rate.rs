@@ -3,9 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::GccConfig;
 use super::throughput::Throughput;
 use super::trend::Usage;
+use crate::bwe::EstimatorConfig;
 
 /// A standing queue of this length is too long, µs.
 const TOLERANCE_US: f64 = 25_000.0;
@@ -148,7 +148,7 @@ impl RateControl {
     }
 
     /// A probe has shown that so much arrives.
-    pub(super) fn on_probe(&mut self, now: Instant, bps: f64, config: &GccConfig) {
+    pub(super) fn on_probe(&mut self, now: Instant, bps: f64, config: &EstimatorConfig) {
         // A burst takes more than its share of a way that others use too, so a little more than the limit says nothing.
         let least = self.limit.map_or(self.rate, |(mean, _)| self.rate.max(mean * BEYOND));
         if self.is_calm(now) && bps > least {

@@ -13,7 +13,7 @@ struct Sender {
 
 impl Sender {
     fn new() -> Self {
-        let config = GccConfig::default().initial(Bitrate::from_kbps(2000));
+        let config = EstimatorConfig::default().initial(Bitrate::from_kbps(2000));
         Self { gcc: Gcc::new(config), ms: 0, number: 0 }
     }
 
@@ -89,7 +89,7 @@ fn silence_halves_the_estimate_again_and_again() {
 
 #[test]
 fn nothing_is_due_for_who_sends_nothing() {
-    let mut gcc = Gcc::new(GccConfig::default());
+    let mut gcc = Gcc::new(EstimatorConfig::default());
     assert_eq!(gcc.poll_timeout(), None);
     assert_eq!(gcc.poll_probe(at(0)), None);
     gcc.handle_timeout(at(100_000));
@@ -105,7 +105,7 @@ proptest! {
             1..60,
         ),
     ) {
-        let config = GccConfig::default();
+        let config = EstimatorConfig::default();
         let mut gcc = Gcc::new(config);
         for (round, claims) in rounds.iter().enumerate() {
             let now = 1000 + round as u64 * 50;

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 use tombolo_net::{Bitrate, Ecn};
 
-use crate::bwe::{BandwidthEstimator, PacketResult, SentPacket};
+use crate::bwe::{BandwidthEstimator, EstimatorConfig, PacketResult, SentPacket};
 use queue_delay::QueueDelay;
 use sent_rate::SentRate;
 
@@ -54,44 +54,6 @@ const INITIAL_RTT: f64 = 0.1;
 /// Without feedback for so long (and two round trips) the window is halved, again and again.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// How a [`Scream`] behaves.
-#[derive(Clone, Copy, Debug)]
-pub struct ScreamConfig {
-    initial: Bitrate,
-    min: Bitrate,
-    max: Bitrate,
-}
-
-impl Default for ScreamConfig {
-    fn default() -> Self {
-        let (initial, min) = (Bitrate::from_kbps(300), Bitrate::from_kbps(30));
-        Self { initial, min, max: Bitrate::from_kbps(100_000) }
-    }
-}
-
-impl ScreamConfig {
-    /// The estimate before anything is known. Default 300 kb/s.
-    #[must_use]
-    pub const fn initial(mut self, initial: Bitrate) -> Self {
-        self.initial = initial;
-        self
-    }
-
-    /// The estimate never falls below this. Default 30 kb/s.
-    #[must_use]
-    pub const fn min(mut self, min: Bitrate) -> Self {
-        self.min = min;
-        self
-    }
-
-    /// The estimate never rises above this. Default 100 Mb/s.
-    #[must_use]
-    pub const fn max(mut self, max: Bitrate) -> Self {
-        self.max = max;
-        self
-    }
-}
-
 /// What one feedback message tells, added up.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sums {
@@ -108,7 +70,7 @@ struct Sums {
 /// by delay and losses.
 #[derive(Debug)]
 pub struct Scream {
-    config: ScreamConfig,
+    config: EstimatorConfig,
     /// Bytes that may be under way.
     window: f64,
     /// Where the window last had to shrink; near it growth and shrinking are slow.
@@ -130,7 +92,7 @@ pub struct Scream {
 impl Scream {
     /// An estimator that knows nothing.
     #[must_use]
-    pub fn new(config: ScreamConfig) -> Self {
+    pub fn new(config: EstimatorConfig) -> Self {
         let window = config.initial.as_bps() as f64 / 8.0 * INITIAL_RTT;
         Self {
             config,

@@ -5,9 +5,9 @@ mod link;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tombolo_interceptors::bwe::{BandwidthEstimator, PacketResult, SentPacket};
-use tombolo_interceptors::gcc::{Gcc, GccConfig};
-use tombolo_interceptors::scream::{Scream, ScreamConfig};
+use tombolo_interceptors::bwe::{BandwidthEstimator, EstimatorConfig, PacketResult, SentPacket};
+use tombolo_interceptors::gcc::Gcc;
+use tombolo_interceptors::scream::Scream;
 use tombolo_net::{Bitrate, Ecn, ExtSeqNo};
 
 use link::{Link, Session};
@@ -18,8 +18,8 @@ const MAX: Bitrate = Bitrate::from_kbps(20_000);
 /// All estimators of the crate, each new.
 fn all() -> Vec<(&'static str, Box<dyn BandwidthEstimator>)> {
     vec![
-        ("gcc", Box::new(Gcc::new(GccConfig::default().min(MIN).max(MAX)))),
-        ("scream", Box::new(Scream::new(ScreamConfig::default().min(MIN).max(MAX)))),
+        ("gcc", Box::new(Gcc::new(EstimatorConfig::default().min(MIN).max(MAX)))),
+        ("scream", Box::new(Scream::new(EstimatorConfig::default().min(MIN).max(MAX)))),
     ]
 }
 
