@@ -1,6 +1,6 @@
 /** Raw pictures and sound of a track: by a track processor where the browser has one, else through an element and the worklet. */
 
-import { handedOverAtMs, meterContext, SAMPLE_RATE_HZ } from "./audio-context.ts";
+import { handedOverAtMs, meterContext, playerContext, SAMPLE_RATE_HZ } from "./audio-context.ts";
 
 /** Raw data with the time of delivery on `performance.now()`'s clock left to the reader. */
 export interface Capture<T> {
@@ -68,13 +68,12 @@ export function captureSound(track: MediaStreamTrack): Capture<AudioData> {
 function resample(track: MediaStreamTrack): { track: MediaStreamAudioTrack; stop(): void } | null {
   const rate = track.getSettings().sampleRate;
   if (rate === undefined || rate === SAMPLE_RATE_HZ) return null;
-  const context = new AudioContext({ latencyHint: "interactive", sampleRate: SAMPLE_RATE_HZ });
+  const { context } = playerContext();
+  const source = context.createMediaStreamSource(new MediaStream([track]));
   const destination = context.createMediaStreamDestination();
-  context.createMediaStreamSource(new MediaStream([track])).connect(destination);
-  // Without a click the context stays silent, as every sound of the page does.
-  context.resume().catch(() => undefined);
+  source.connect(destination);
   const [resampled] = destination.stream.getAudioTracks();
-  return { track: resampled as MediaStreamAudioTrack, stop: () => void context.close() };
+  return { track: resampled as MediaStreamAudioTrack, stop: () => source.disconnect() };
 }
 
 function audioData(context: AudioContext, data: { contextTime: number; rateHz: number; channels: Float32Array[] }): AudioData {
