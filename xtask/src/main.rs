@@ -1,5 +1,6 @@
 //! Development commands of the Tombolo workspace: `cargo xtask COMMAND`.
 
+mod bogo;
 mod bundle;
 mod bwe;
 mod check;
@@ -30,6 +31,9 @@ cargo xtask COMMAND
                        docs/figures-bwe.md
   figures torture      a call over bad networks with every repair: a line a call, and docs/figures-torture.md
   interop [NAME]       real peers, one tab-separated line a cell; without a name, every suite
+  bogo --runner PATH [CASES]
+                       the DTLS cases of BoringSSL's protocol tests, of which PATH is a checkout: counts, with the
+                       reason of each that is disabled; CASES is a pattern of names; needs Go
   gate [--update]      instructions (callgrind) and allocations of each scenario against benches/baseline.csv;
                        --update writes that file
   fuzz SECONDS [SEED]  every fuzz target, SECONDS in all; the same SEED tries the same inputs in the same order
@@ -47,6 +51,8 @@ fn main() -> ExitCode {
         ["figures", group] => figures::run(Some(group)),
         ["interop"] => interop::run(None),
         ["interop", name] => interop::run(Some(name)),
+        ["bogo", "--runner", checkout] => bogo::bogo(checkout, None),
+        ["bogo", "--runner", checkout, cases] => bogo::bogo(checkout, Some(cases)),
         ["gate"] => gate::run(false),
         ["gate", "--update"] => gate::run(true),
         ["fuzz", seconds] => fuzz::run(seconds, None),

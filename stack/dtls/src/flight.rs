@@ -12,14 +12,13 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::fragment::{Fragment, HEADER_LEN, HandshakeType};
+use crate::handshake::HANDSHAKE_EPOCH;
 use crate::pieces::Pieces;
 use crate::record::{ContentType, RecordLayer, RecordNumber};
 
 /// The shortest datagram, in bytes, that a handshake is cut to.
 pub(crate) const MIN_MTU: usize = 256;
-/// A fragment with fewer bytes than this goes into the next datagram instead, unless it ends its message.
-const MIN_FRAGMENT: usize = 32;
-/// How many records of a flight are known by their numbers, so that the peer can acknowledge them.
+/// How many parts of a flight are known by the numbers of their records, so that the peer can acknowledge them.
 const MAX_SENT: usize = 256;
 /// How many acknowledged pieces of a message are told apart.
 const MAX_PIECES: usize = 64;
@@ -65,7 +64,7 @@ impl Outgoing {
     }
 }
 
-/// A record of the flight: which part of which item it has.
+/// A part of an item that was sent, and in which record.
 #[derive(Debug)]
 struct Sent {
     number: RecordNumber,
@@ -278,58 +277,92 @@ impl Flight {
 
     /// Appends the next datagram of this flight. `false`: there is none.
     pub(crate) fn write(&mut self, now: Instant, records: &mut RecordLayer, out: &mut Vec<u8>) -> bool {
-        let Some((mut item, mut offset)) = self.cursor else { return false };
+        let Some(mut cursor) = self.cursor else { return false };
         let first = out.len();
-        while let Some(current) = self.items.get(item) {
+        while let Some(item) = self.items.get(cursor.0) {
             let room = self.mtu.saturating_sub(out.len() - first);
-            match current {
+            match item {
                 Item::ChangeCipherSpec => {
                     if room < records.overhead(0) + 1 {
                         break;
                     }
                     records.write(0, ContentType::CHANGE_CIPHER_SPEC, &[&[1]], out);
-                    item += 1;
+                    cursor.0 += 1;
+                }
+                Item::Handshake(message) if message.next_part(cursor.1).is_none() => {
+                    cursor = (cursor.0 + 1, 0);
                 }
                 Item::Handshake(message) => {
-                    let Some((start, end)) = message.next_part(offset) else {
-                        (item, offset) = (item + 1, 0);
-                        continue;
-                    };
-                    let overhead = records.overhead(message.epoch) + HEADER_LEN;
-                    let room = room.saturating_sub(overhead);
-                    let len = (end - start).min(room);
-                    // Nothing or a crumb would fit: wait for the next datagram, which is empty.
-                    if len < end - start && len < MIN_FRAGMENT || room == 0 && out.len() > first {
+                    let epoch = message.epoch;
+                    let next = self.write_record(epoch, cursor, room, records, out);
+                    if next == cursor {
                         break;
                     }
-                    let fragment = Fragment {
-                        msg_type: message.msg_type,
-                        length: message.body.len(),
-                        message_seq: message.message_seq,
-                        offset: start,
-                        bytes: &message.body[start..start + len],
-                    };
-                    let parts = [&fragment.header()[..], fragment.bytes];
-                    let number = records.write(message.epoch, ContentType::HANDSHAKE, &parts, out);
-                    if let Some(number) = number {
-                        if self.sent.len() == MAX_SENT {
-                            self.sent.pop_front();
-                        }
-                        self.sent.push_back(Sent { number, item, start, end: start + len });
-                    }
-                    offset = start + len;
-                    if offset == message.body.len() {
-                        (item, offset) = (item + 1, 0);
-                    }
+                    cursor = next;
                 }
             }
         }
         self.last_sent = Some(now);
-        self.cursor = (item < self.items.len()).then_some((item, offset));
+        self.cursor = (cursor.0 < self.items.len()).then_some(cursor);
         // A repetition on demand leaves the running timer alone, or a quick peer could put it off for ever.
         if self.cursor.is_none() && self.awaits_answer && self.deadline.is_none() {
             self.deadline = Some(now + self.timeout);
         }
         out.len() > first
+    }
+
+    /// Appends a record of `room` bytes at most, with what is to be sent from `cursor` on: in DTLS 1.3 as many messages as fit,
+    /// which spares each a header and a tag; in 1.2 one, as all peers have always had it. Gives where it goes on; where nothing
+    /// fits, that is `cursor`.
+    fn write_record(
+        &mut self,
+        epoch: u64,
+        mut cursor: (usize, usize),
+        room: usize,
+        records: &mut RecordLayer,
+        out: &mut Vec<u8>,
+    ) -> (usize, usize) {
+        let room = room.saturating_sub(records.overhead(epoch));
+        let (mut content, mut parts) = (Vec::new(), Vec::new());
+        while let Some(Item::Handshake(message)) = self.items.get(cursor.0)
+            && message.epoch == epoch
+            && (parts.is_empty() || epoch >= HANDSHAKE_EPOCH)
+        {
+            let Some((start, end)) = message.next_part(cursor.1) else {
+                cursor = (cursor.0 + 1, 0);
+                continue;
+            };
+            let Some(room) = room.checked_sub(content.len() + HEADER_LEN) else { break };
+            let len = (end - start).min(room);
+            // A header alone carries nothing, but for a message that is empty.
+            if len == 0 && end > start {
+                break;
+            }
+            let fragment = Fragment {
+                msg_type: message.msg_type,
+                length: message.body.len(),
+                message_seq: message.message_seq,
+                offset: start,
+                bytes: &message.body[start..start + len],
+            };
+            content.extend_from_slice(&fragment.header());
+            content.extend_from_slice(fragment.bytes);
+            parts.push((cursor.0, start, start + len));
+            cursor.1 = start + len;
+            if cursor.1 == message.body.len() {
+                cursor = (cursor.0 + 1, 0);
+            }
+        }
+        if !parts.is_empty()
+            && let Some(number) = records.write(epoch, ContentType::HANDSHAKE, &[&content], out)
+        {
+            for (item, start, end) in parts {
+                if self.sent.len() == MAX_SENT {
+                    self.sent.pop_front();
+                }
+                self.sent.push_back(Sent { number, item, start, end });
+            }
+        }
+        cursor
     }
 }

@@ -340,3 +340,28 @@ fn both_sides_learn_why() {
     let told = FailReason::PeerAlert(PeerError::FingerprintMismatch.alert());
     assert_eq!(pair.a.failure(), Some(told));
 }
+
+/// A record holds as many messages as fit it: an encrypted flight has one record in each datagram, and all but the last are full.
+#[test]
+fn messages_share_the_records_of_a_flight() {
+    for mtu in [256, 300, 512, 1200] {
+        let build = |seed| {
+            let builder = only(V13, seed).groups(vec![KeyExchangeGroup::X25519]).mtu(mtu);
+            builder.build().expect("settings")
+        };
+        let mut direct = Direct::new(build(1), build(2));
+        for from_client in [true, false, true] {
+            let flight = direct.poll_flight(from_client);
+            let (last, full) = flight.split_last().expect("a flight");
+            assert!(
+                last.len() <= mtu && full.iter().all(|datagram| (mtu - 12..=mtu).contains(&datagram.len()))
+            );
+            for datagram in &flight {
+                let records = Record::split(datagram);
+                assert!(records.iter().filter(|record| record.content_type == 0x20).count() <= 1);
+                direct.deliver(!from_client, datagram);
+            }
+        }
+        assert!(direct.client.is_connected() && direct.server.is_connected());
+    }
+}
