@@ -345,7 +345,7 @@ fn count_drops(stats: &mut Stats, leg: &Leg) {
 }
 
 /// Why connections drop datagrams, as metrics name it.
-const CONNECTION_DROPS: [(DropReason, &str); 14] = [
+const CONNECTION_DROPS: [(DropReason, &str); 15] = [
     (DropReason::Unclassified, "unclassified"),
     (DropReason::UnauthenticatedPath, "unauthenticated_path"),
     (DropReason::NoKeys, "media_before_keys"),
@@ -360,6 +360,7 @@ const CONNECTION_DROPS: [(DropReason, &str); 14] = [
     (DropReason::Duplicate, "duplicate"),
     (DropReason::Ended, "ended"),
     (DropReason::Intercepted, "intercepted"),
+    (DropReason::Unsendable, "unsendable"),
 ];
 
 fn drop_reason(reason: UnknownReason) -> &'static str {

@@ -96,6 +96,14 @@ impl<P> Cache<P> {
         (now.saturating_duration_since(slot.at) <= self.config.max_age).then_some(&slot.packet)
     }
 
+    /// The packets that are not too old, the newest first.
+    pub fn newest(&self, now: Instant) -> impl Iterator<Item = &P> {
+        let max_age = self.config.max_age;
+        let slots = self.slots.iter().rev().flatten();
+        let young = move |slot: &&Slot<P>| now.saturating_duration_since(slot.at) <= max_age;
+        slots.take_while(young).map(|slot| &slot.packet)
+    }
+
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.slots.clear();
@@ -213,6 +221,17 @@ mod tests {
         assert_eq!(held(&cache, at(501)), [2]);
         cache.insert(at(600), ExtSeqNo(3), 10, 3);
         assert_eq!((cache.len(), cache.bytes()), (2, 20));
+    }
+
+    #[test]
+    fn the_newest_come_first_without_those_that_are_too_old() {
+        let mut cache = cache(16, 1000);
+        for (ms, seq) in [(0, 1), (400, 2), (450, 4)] {
+            cache.insert(at(ms), ExtSeqNo(seq), 10, seq);
+        }
+        assert!(cache.newest(at(500)).eq(&[4, 2, 1]));
+        assert!(cache.newest(at(501)).eq(&[4, 2]));
+        assert_eq!(cache.newest(at(2000)).next(), None);
     }
 
     #[test]

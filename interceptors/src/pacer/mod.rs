@@ -194,6 +194,11 @@ impl<P> Pacer<P> {
         Ok(())
     }
 
+    /// Drops what waits and all probes. The rate stays.
+    pub fn clear(&mut self) {
+        *self = Self { rate: self.rate, ..Self::new(self.config) };
+    }
+
     /// Sends a probe as soon as those before it are sent. Of more than four the last are left out.
     pub fn probe(&mut self, now: Instant, probe: Probe) {
         if self.probing.is_none() {

@@ -132,3 +132,19 @@ fn a_driver_that_is_late_loses_no_rate_within_a_burst() {
     let left = (0..=25).map(|n| std::iter::from_fn(|| pacer.poll(at(4 * n))).count()).sum::<usize>();
     assert!((95..=115).contains(&left), "{left} in 100 ms");
 }
+
+#[test]
+fn nothing_is_left_of_what_is_dropped() {
+    let mut pacer = pacer(1000);
+    for n in 0..3 {
+        pacer.enqueue(at(0), video(1, n)).unwrap();
+    }
+    pacer.probe(
+        at(0),
+        Probe { id: ProbeId(1), rate: Bitrate::from_kbps(2000), min_bytes: 5000, min_packets: 5 },
+    );
+    pacer.clear();
+    assert_eq!((pacer.poll(at(100)), pacer.poll_timeout()), (None, None));
+    pacer.enqueue(at(100), video(1, 7)).unwrap();
+    assert_eq!(run(&mut pacer, 200), [(100, 7)]);
+}

@@ -6,6 +6,7 @@ use tombolo_crypto::{CryptoProvider, HashAlgorithm};
 use tombolo_dtls::Certificate;
 use tombolo_rtp::ext::ExtensionKind;
 
+use crate::bandwidth::BandwidthEstimation;
 use crate::codec::{Codec, CodecCapability, H264Format};
 use crate::sdp::FingerprintLine;
 
@@ -56,6 +57,7 @@ pub struct Config {
     pub(crate) extensions: Vec<ExtensionKind>,
     pub(crate) max_rids: usize,
     pub(crate) mtu: usize,
+    pub(crate) bandwidth: Option<BandwidthEstimation>,
 }
 
 impl Config {
@@ -80,6 +82,7 @@ impl Config {
             ],
             max_rids: 3,
             mtu: 1200,
+            bandwidth: None,
         }
     }
 
@@ -102,6 +105,7 @@ pub struct ConfigBuilder {
     extensions: Vec<ExtensionKind>,
     max_rids: usize,
     mtu: usize,
+    bandwidth: Option<BandwidthEstimation>,
 }
 
 impl ConfigBuilder {
@@ -163,6 +167,13 @@ impl ConfigBuilder {
         self
     }
 
+    /// Estimates what the way to the peer carries, and paces what is sent by it. Default: neither; packets leave at once.
+    #[must_use]
+    pub fn bandwidth_estimation(mut self, estimation: BandwidthEstimation) -> Self {
+        self.bandwidth = Some(estimation);
+        self
+    }
+
     /// Checks the settings.
     ///
     /// # Errors
@@ -203,6 +214,7 @@ impl ConfigBuilder {
             extensions: self.extensions,
             max_rids: self.max_rids,
             mtu: self.mtu,
+            bandwidth: self.bandwidth,
         })
     }
 }

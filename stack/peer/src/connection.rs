@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use tombolo_ice::{self as ice, Candidate, CandidateError, Credentials};
 use tombolo_interceptors::registry::Registry;
-use tombolo_net::{Epoch, FiveTuple, Seed, Transmit};
+use tombolo_net::{Bitrate, Epoch, FiveTuple, Seed, Transmit};
 use tombolo_rtp::Rid;
 
 use crate::codec::MediaKind;
@@ -316,7 +316,9 @@ impl PeerConnection {
 
     // Media.
 
-    /// Sends one RTP packet: header extensions, protection and the answer to NACKs are done here.
+    /// Sends one RTP packet: header extensions, protection and the answer to NACKs are done here. Where bandwidth is estimated
+    /// ([`ConfigBuilder::bandwidth_estimation`](crate::ConfigBuilder::bandwidth_estimation)) it may leave later; one whose stream has
+    /// ended by then, or whose number was used before, is dropped and counted.
     ///
     /// # Errors
     /// See [`UseError`]. Nothing was sent then.
@@ -336,10 +338,20 @@ impl PeerConnection {
         let Transport { srtp, egress, .. } = &mut self.transport;
         let Srtp { outbound, .. } = srtp.as_mut().ok_or(UseError::NotConnected)?;
         self.media.send_rtp(now, transceiver, packet, outbound, egress)?;
+        self.media.release(now, transceivers, outbound, egress, &mut self.events);
         if self.media.has_unreported() {
             self.media.write_due(now, transceivers, outbound, egress);
         }
         Ok(())
+    }
+
+    /// Tells how much the application would send if it could, in all, so that it may be found out whether that is possible; `None`,
+    /// as at first: what it sends is what it wants. Where bandwidth is not estimated this does nothing.
+    pub fn set_wanted_bitrate(&mut self, now: Instant, wanted: Option<Bitrate>) {
+        if !self.ended {
+            self.media.set_wanted_bitrate(now, wanted);
+            self.write_due(now);
+        }
     }
 
     /// Asks the peer for a keyframe of what it sends, of one layer or of all. Requests are merged, paced and repeated
@@ -419,7 +431,7 @@ impl PeerConnection {
     pub fn handle_timeout(&mut self, now: Instant) {
         if !self.ended {
             self.transport.handle_timeout(now);
-            self.media.interceptors.handle_timeout(now);
+            self.media.handle_timeout(now);
             self.advance(now);
         }
     }
@@ -508,10 +520,12 @@ impl PeerConnection {
 
     fn write_due(&mut self, now: Instant) {
         if !self.transport.can_send() {
-            return;
+            return self.media.drop_waiting();
         }
         let Transport { srtp, egress, .. } = &mut self.transport;
         if let Some(srtp) = srtp {
+            let transceivers = self.jsep.transceivers();
+            self.media.release(now, transceivers, &mut srtp.outbound, egress, &mut self.events);
             self.media.write_due(now, self.jsep.transceivers(), &mut srtp.outbound, egress);
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use tombolo_net::{ExtSeqNo, FiveTuple, NtpTime, RtpTime, Ssrc};
+use tombolo_net::{Bitrate, ExtSeqNo, FiveTuple, NtpTime, RtpTime, Ssrc};
 use tombolo_rtp::ext::AudioLevel;
 use tombolo_rtp::{Mid, Rid};
 
@@ -67,6 +67,16 @@ pub enum Event {
         transceiver: TransceiverId,
         /// The layer.
         rid: Option<Rid>,
+    },
+    /// What the way to the peer carries, where that is estimated
+    /// ([`ConfigBuilder::bandwidth_estimation`](crate::ConfigBuilder::bandwidth_estimation)). Told when the transport is up, and when it
+    /// changed by a twentieth, or by a hundredth and nothing was told for a second.
+    AvailableBitrate {
+        /// The estimate: bytes of RTP with headers, repetitions included.
+        estimate: Bitrate,
+        /// What encoders should make of it together, in bytes of payload: headers and repetitions are taken off, and the limits of
+        /// the peer's description (`b=TIAS`, `b=AS`) are kept where each sent section has one.
+        target: Bitrate,
     },
     /// The connection has failed for good. The last event.
     Failed(FailReason),

@@ -7,6 +7,7 @@
 //! | `jsep` | the offer/answer state machine |
 //! | `transport` | ICE, DTLS and SRTP put together; who may say what when |
 //! | `media` | streams in and out, and the RTCP about them |
+//! | `bandwidth` | [`BandwidthEstimation`]: which estimator paces what is sent |
 //! | `connection` | [`PeerConnection`], which joins the three |
 //!
 //! Left out: data channels (an `m=application` section is rejected), TURN, ICE restart, provisional answers, RTCP on a
@@ -76,6 +77,7 @@
 //! # }
 //! ```
 
+mod bandwidth;
 mod codec;
 mod config;
 mod connection;
@@ -88,6 +90,7 @@ mod stats;
 mod transceiver;
 mod transport;
 
+pub use bandwidth::BandwidthEstimation;
 pub use codec::{Codec, CodecCapability, Feedback, H264Format, MediaKind, NegotiatedCodec};
 pub use config::{Config, ConfigBuilder, ConfigError, DtlsRolePreference};
 pub use connection::PeerConnection;

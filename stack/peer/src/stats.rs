@@ -40,11 +40,13 @@ pub enum DropReason {
     Ended,
     /// An interceptor of the connection's user dropped it.
     Intercepted,
+    /// A packet that waited for its turn to leave, and whose stream was gone then.
+    Unsendable,
 }
 
 impl DropReason {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Unclassified,
         Self::UnauthenticatedPath,
         Self::NoKeys,
@@ -59,6 +61,7 @@ impl DropReason {
         Self::Duplicate,
         Self::Ended,
         Self::Intercepted,
+        Self::Unsendable,
     ];
 }
 
@@ -118,6 +121,12 @@ pub struct Stats {
     pub send_loss: f64,
     /// What arrived at the peer over the last half second, by transport-wide feedback.
     pub delivered: Option<Bitrate>,
+    /// What the way to the peer carries (`availableOutgoingBitrate`), where that is estimated.
+    pub available_outgoing_bitrate: Option<Bitrate>,
+    /// What of it encoders should make together, in bytes of payload.
+    pub target_bitrate: Option<Bitrate>,
+    /// Bytes that wait for their time to leave.
+    pub pacer_bytes: usize,
     /// The peer's receiver estimate (REMB), where it sends one.
     pub remote_estimate: Option<Bitrate>,
     /// Sources of the peer whose packets SRTP keeps count of. It forgets those that end.

@@ -1,7 +1,7 @@
 //! [`Transceiver`]: one media section, its direction and what was agreed on for it.
 
 use tombolo_net::{Bitrate, Ssrc};
-use tombolo_rtp::ext::ExtensionMap;
+use tombolo_rtp::ext::{ExtensionKind, ExtensionMap};
 use tombolo_rtp::{Mid, Rid};
 
 use crate::codec::{MediaKind, NegotiatedCodec};
@@ -119,6 +119,13 @@ pub struct NegotiatedMedia {
     pub remote_streams: Vec<String>,
     /// The peer's limit on what it wants to receive in this section (`b=TIAS`, else `b=AS`).
     pub max_bitrate: Option<Bitrate>,
+}
+
+impl NegotiatedMedia {
+    /// Whether packets of `codec` carry a transport-wide number: both the extension and its feedback were negotiated.
+    pub(crate) fn numbers_packets(&self, codec: &NegotiatedCodec) -> bool {
+        codec.feedback.transport_cc && self.extensions.id(ExtensionKind::TransportSeq).is_some()
+    }
 }
 
 /// The most SSRCs that are taken from one section's `a=ssrc` lines.

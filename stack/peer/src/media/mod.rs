@@ -6,7 +6,8 @@
 //! | `route` | which section and layer a packet belongs to |
 //! | `inbound`, `outbound` | the state of one stream |
 //! | `receive` | RTP in |
-//! | `send` | RTP out, retransmissions |
+//! | `send` | RTP out, retransmissions, padding |
+//! | `paced`, `release` | what waits for its time to leave, and what the way carries |
 //! | `rtcp_in`, `rtcp_out` | reports and feedback |
 //! | `intercept` | what passes the interceptors of the connection's user |
 //! | `egress` | sealing and the send queue |
@@ -15,7 +16,9 @@ mod egress;
 mod inbound;
 mod intercept;
 mod outbound;
+mod paced;
 mod receive;
+mod release;
 mod route;
 mod rtcp_in;
 mod rtcp_out;
@@ -46,6 +49,7 @@ use crate::stats::{DropReason, Drops, InboundStats, OutboundStats, Stats};
 use crate::transceiver::{Transceiver, TransceiverId};
 use inbound::Inbound;
 use outbound::{Outbound, StreamClock};
+use paced::Paced;
 use route::{MAX_STREAMS, Router};
 
 /// How long the binding of a stream stays after its goodbye, for packets that were under way.
@@ -64,6 +68,8 @@ pub(crate) struct Media {
     clocks: Vec<StreamClock>,
     recorder: Recorder,
     history: SendHistory,
+    /// Where bandwidth is estimated; then packets wait here for their time to leave.
+    paced: Option<Box<Paced>>,
     composer: Composer,
     interval: Interval,
     /// Who reports when nothing is sent.
@@ -100,6 +106,7 @@ impl Media {
             clocks: Vec::new(),
             recorder: Recorder::new(recorder),
             history: SendHistory::new(first_seq),
+            paced: config.bandwidth.as_ref().map(|estimation| Box::new(Paced::new(estimation))),
             composer: Composer::new(cname, false),
             interval: Interval::new(
                 IntervalConfig::default(),
@@ -150,6 +157,10 @@ impl Media {
         let gone = |id: TransceiverId| !transceivers.iter().any(|transceiver| transceiver.id == id);
         self.receiving.retain(|&id| !gone(id));
         self.outbound.retain(|stream| !gone(stream.transceiver));
+        if let Some(paced) = &mut self.paced {
+            let sends = |one: &&Transceiver| !one.stopped && one.current.is_some_and(Direction::sends);
+            paced.configure(transceivers.iter().filter(sends));
+        }
     }
 
     fn configure_sending(&mut self, transceiver: &Transceiver) {
@@ -272,8 +283,12 @@ impl Media {
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let streams = self.inbound.iter().filter_map(Inbound::poll_timeout);
         let ended = self.inbound.iter().filter_map(|stream| Some(stream.ended? + STRAGGLERS));
-        let others =
-            [self.recorder.poll_timeout(), self.interval.poll_timeout(), self.interceptors.poll_timeout()];
+        let others = [
+            self.recorder.poll_timeout(),
+            self.interval.poll_timeout(),
+            self.interceptors.poll_timeout(),
+            self.paced.as_ref().and_then(|paced| paced.poll_timeout()),
+        ];
         streams.chain(ended).chain(others.into_iter().flatten()).min()
     }
 
@@ -286,6 +301,11 @@ impl Media {
         stats.send_loss = self.history.loss_fraction();
         stats.delivered = self.history.delivered();
         stats.remote_estimate = self.remote_estimate;
+        if let Some(paced) = &self.paced {
+            stats.available_outgoing_bitrate = paced.estimate();
+            stats.target_bitrate = paced.target();
+            stats.pacer_bytes = paced.waiting_bytes();
+        }
         stats.inbound.extend(self.inbound.iter().map(|stream| InboundStats {
             transceiver: stream.transceiver,
             rid: stream.rid,

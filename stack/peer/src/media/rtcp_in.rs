@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use tombolo_net::{SeqNo, Ssrc};
-use tombolo_rtp::rtcp::{Compound, Nack, Packet, ReportBlocks, Sdes, SdesItem, SenderReport};
+use tombolo_rtp::rtcp::{
+    Compound, Nack, Packet, ReportBlocks, Sdes, SdesItem, SenderReport, TransportFeedback,
+};
 use tombolo_srtp::OutboundContext;
 
 use super::{DropReason, Egress, Media};
@@ -48,10 +50,13 @@ impl Media {
                         });
                     }
                 }
-                Packet::Remb(remb) => self.remote_estimate = Some(remb.bitrate),
-                Packet::TransportFeedback(feedback) => {
-                    self.history.on_feedback(&feedback, |_| {});
+                Packet::Remb(remb) => {
+                    self.remote_estimate = Some(remb.bitrate);
+                    if let Some(paced) = &mut self.paced {
+                        paced.on_remb(remb.bitrate);
+                    }
                 }
+                Packet::TransportFeedback(feedback) => self.on_transport_feedback(now, &feedback),
                 _ => {}
             }
         }
@@ -60,6 +65,18 @@ impl Media {
             let id = self.outbound[index].transceiver;
             if let Some(transceiver) = transceivers.iter().find(|transceiver| transceiver.id == id) {
                 self.resend(now, index, seq, transceiver, srtp, egress);
+            }
+        }
+    }
+
+    fn on_transport_feedback(&mut self, now: Instant, feedback: &TransportFeedback<'_>) {
+        let history = &mut self.history;
+        match &mut self.paced {
+            Some(paced) => paced.on_feedback(now, |results| {
+                history.on_feedback(feedback, |result| results.push(result));
+            }),
+            None => {
+                history.on_feedback(feedback, |_| {});
             }
         }
     }

@@ -2,7 +2,10 @@
 
 use std::time::Instant;
 
+use tombolo_interceptors::bwe::SentPacket;
+use tombolo_interceptors::pacer::Class;
 use tombolo_interceptors::rtx;
+use tombolo_interceptors::twcc::SendHistory;
 use tombolo_net::{NtpTime, SeqNo};
 use tombolo_rtp::ext::{AbsSendTime, ExtensionKind, ExtensionMap, TransportSeq};
 use tombolo_rtp::{ExtensionForm, Mid, Rid, RtpHeader};
@@ -10,8 +13,9 @@ use tombolo_srtp::OutboundContext;
 
 use super::intercept;
 use super::outbound::{Kept, Outbound, StreamClock};
+use super::paced::{Occasion, Paced, Waiting};
 use super::{Egress, Kind, Media, OutgoingPacket};
-use crate::codec::NegotiatedCodec;
+use crate::codec::{MediaKind, NegotiatedCodec};
 use crate::error::UseError;
 use crate::sdp::Direction;
 use crate::transceiver::{NegotiatedMedia, Transceiver};
@@ -22,7 +26,7 @@ const MAX_PAYLOAD: usize = 1400;
 /// younger.
 const MAX_CLOCK_OFFSET_US: u64 = 10_000_000;
 /// What a packet may be larger than its payload, for the history's sizes: header, extensions and tag.
-const OVERHEAD: usize = 48;
+pub(super) const OVERHEAD: usize = 48;
 
 /// The elements of one header, besides those that its own packet brings.
 #[derive(Clone, Copy)]
@@ -33,7 +37,11 @@ struct Elements {
     sent: NtpTime,
 }
 
+/// Sealing and the queue behind it.
+pub(super) type Outlet<'a> = (&'a mut OutboundContext, &'a mut Egress);
+
 impl Media {
+    /// Sends a packet, or puts it into the pacer's queue where there is one.
     pub(crate) fn send_rtp(
         &mut self,
         now: Instant,
@@ -42,6 +50,27 @@ impl Media {
         srtp: &mut OutboundContext,
         egress: &mut Egress,
     ) -> Result<(), UseError> {
+        if self.paced.is_none() {
+            return self.send_now(now, transceiver, packet, Occasion::default(), (srtp, egress));
+        }
+        let (_, _, index) = self.check(transceiver, &packet)?;
+        let Some(paced) = &mut self.paced else { return Ok(()) };
+        let class = match transceiver.kind {
+            MediaKind::Audio => Class::Audio,
+            MediaKind::Video if packet.keyframe => Class::Keyframe,
+            MediaKind::Video => Class::Video,
+        };
+        let (ssrc, size) = (self.outbound[index].ssrc, (packet.payload.len() + OVERHEAD) as u32);
+        let waiting = Waiting::Media { ssrc, packet };
+        if paced.enqueue(now, ssrc, class, size, waiting) { Ok(()) } else { Err(UseError::QueueFull) }
+    }
+
+    /// What a packet is sent as: the section's terms, the codec, and the index of the stream.
+    fn check<'t>(
+        &self,
+        transceiver: &'t Transceiver,
+        packet: &OutgoingPacket,
+    ) -> Result<(&'t NegotiatedMedia, &'t NegotiatedCodec, usize), UseError> {
         let media = transceiver.negotiated.as_ref().ok_or(UseError::Direction)?;
         if transceiver.stopped || !transceiver.current.is_some_and(Direction::sends) {
             return Err(UseError::Direction);
@@ -49,11 +78,25 @@ impl Media {
         if packet.payload.is_empty() || packet.payload.len() > MAX_PAYLOAD {
             return Err(UseError::PayloadSize);
         }
-        let codec = codec(media, &packet).ok_or(UseError::Codec)?;
-        let mut streams = self.outbound.iter_mut();
-        let stream = streams
-            .find(|stream| stream.transceiver == transceiver.id && stream.rid == packet.rid)
+        let codec = codec(media, packet).ok_or(UseError::Codec)?;
+        let mut streams = self.outbound.iter();
+        let index = streams
+            .position(|stream| stream.transceiver == transceiver.id && stream.rid == packet.rid)
             .ok_or(UseError::UnknownTransceiver)?;
+        Ok((media, codec, index))
+    }
+
+    /// Sends a packet.
+    pub(super) fn send_now(
+        &mut self,
+        now: Instant,
+        transceiver: &Transceiver,
+        packet: OutgoingPacket,
+        occasion: Occasion,
+        (srtp, egress): Outlet<'_>,
+    ) -> Result<(), UseError> {
+        let (media, codec, index) = self.check(transceiver, &packet)?;
+        let stream = &mut self.outbound[index];
         let header = RtpHeader {
             marker: packet.marker,
             payload_type: codec.payload_type,
@@ -72,7 +115,9 @@ impl Media {
         let elements = Elements {
             mid: transceiver.mid.filter(|_| !stream.known_to_peer),
             rid: stream.rid.filter(|_| !stream.known_to_peer).map(|rid| (ExtensionKind::Rid, rid)),
-            transport_seq: transport_seq(&mut self.history, media, codec, now, len),
+            transport_seq: media
+                .numbers_packets(codec)
+                .then(|| transport_seq(&mut self.history, &mut self.paced, now, len, occasion)),
             sent: wall,
         };
         let sealed_len = egress.push(srtp, Kind::Rtp, |out| {
@@ -83,6 +128,9 @@ impl Media {
         })?;
         if sealed_len > 0 {
             stream.stats.on_packet(now, sealed_len.saturating_sub(len), len, false);
+        }
+        if let Some(paced) = &mut self.paced {
+            paced.on_sent(len, len + OVERHEAD);
         }
         stream.reports.on_packet(now, packet.timestamp, len);
         if let Some(media_us) = packet.media_time_us {
@@ -113,14 +161,36 @@ impl Media {
         srtp: &mut OutboundContext,
         egress: &mut Egress,
     ) {
-        let wall = self.epoch.ntp_at(now);
-        let Some(media) = &transceiver.negotiated else { return };
-        let interceptors = &mut self.interceptors;
-        let Outbound { responder, cache, rtx, stats, rid, .. } = &mut self.outbound[index];
+        let Outbound { responder, cache, rtx, .. } = &mut self.outbound[index];
         let Some(cache) = cache else { return };
         let Ok((_, kept)) = responder.resend(now, seq, cache, |kept: &Kept| kept.payload.len()) else {
             return;
         };
+        let kept = kept.clone();
+        match &mut self.paced {
+            Some(paced) => {
+                let size = (kept.payload.len() + OVERHEAD) as u32;
+                // What finds no room is asked for again.
+                paced.enqueue(now, rtx.ssrc(), Class::Retransmission, size, Waiting::Again(kept));
+            }
+            None => self.send_again(now, index, &kept, transceiver, Occasion::default(), (srtp, egress)),
+        }
+    }
+
+    /// Sends a packet of the stream at `index` once more.
+    pub(super) fn send_again(
+        &mut self,
+        now: Instant,
+        index: usize,
+        kept: &Kept,
+        transceiver: &Transceiver,
+        occasion: Occasion,
+        (srtp, egress): Outlet<'_>,
+    ) {
+        let wall = self.epoch.ntp_at(now);
+        let Some(media) = &transceiver.negotiated else { return };
+        let interceptors = &mut self.interceptors;
+        let Outbound { rtx, stats, rid, .. } = &mut self.outbound[index];
         let len = kept.payload.len();
         if let Some(sealed) = &kept.sealed {
             if egress.push_sealed(sealed).is_ok() {
@@ -134,11 +204,16 @@ impl Media {
             return;
         };
         let header = rtx.wrap(&kept.header, rtx_payload_type);
+        if let Some(paced) = self.paced.as_mut().filter(|_| !occasion.is_padding) {
+            paced.on_sent(0, len + OVERHEAD);
+        }
         let elements = Elements {
             // The peer may not have bound the RTX stream yet, and never reports on it.
             mid: transceiver.mid,
             rid: rid.map(|rid| (ExtensionKind::RepairedRid, rid)),
-            transport_seq: transport_seq(&mut self.history, media, codec, now, len),
+            transport_seq: media
+                .numbers_packets(codec)
+                .then(|| transport_seq(&mut self.history, &mut self.paced, now, len, occasion)),
             sent: wall,
         };
         let sealed = egress.push(srtp, Kind::Rtp, |out| {
@@ -149,6 +224,48 @@ impl Media {
         });
         if let Some(sealed_len) = sealed.ok().filter(|&len| len > 0) {
             stats.on_packet(now, sealed_len.saturating_sub(len), len, true);
+        }
+    }
+
+    /// Sends `len` bytes of padding, 1 to 255, on the RTX stream that goes with `kept`, the newest packet of the stream at `index`.
+    pub(super) fn send_empty(
+        &mut self,
+        now: Instant,
+        index: usize,
+        (kept, len): (&Kept, u8),
+        transceiver: &Transceiver,
+        occasion: Occasion,
+        (srtp, egress): Outlet<'_>,
+    ) {
+        let wall = self.epoch.ntp_at(now);
+        let Some(media) = &transceiver.negotiated else { return };
+        let interceptors = &mut self.interceptors;
+        let Outbound { rtx, stats, rid, .. } = &mut self.outbound[index];
+        let codec = media.codecs.iter().find(|codec| codec.payload_type == kept.header.payload_type);
+        let Some((codec, rtx_payload_type)) = codec.and_then(|codec| Some((codec, codec.rtx_payload_type?)))
+        else {
+            return;
+        };
+        let header = RtpHeader { marker: false, ..rtx.wrap(&kept.header, rtx_payload_type) };
+        let elements = Elements {
+            mid: transceiver.mid,
+            rid: rid.map(|rid| (ExtensionKind::RepairedRid, rid)),
+            transport_seq: media
+                .numbers_packets(codec)
+                .then(|| transport_seq(&mut self.history, &mut self.paced, now, len.into(), occasion)),
+            sent: wall,
+        };
+        let sealed = egress.push(srtp, Kind::Rtp, |out| {
+            let start = out.len();
+            write_header(out, &header, &media.extensions, &elements, None);
+            // RFC 3550 §5.1: the padding bit, and its length in the last byte.
+            out[start] |= 0x20;
+            out.resize(out.len() + usize::from(len) - 1, 0);
+            out.push(len);
+            intercept::outgoing(interceptors, now, out, start);
+        });
+        if let Some(sealed_len) = sealed.ok().filter(|&len| len > 0) {
+            stats.on_packet(now, sealed_len, 0, false);
         }
     }
 }
@@ -170,17 +287,21 @@ fn codec<'m>(media: &'m NegotiatedMedia, packet: &OutgoingPacket) -> Option<&'m 
     })
 }
 
-/// The next transport-wide number, where both the extension and its feedback were negotiated.
+/// The transport-wide number of a packet with `len` bytes of payload, that leaves now.
 fn transport_seq(
-    history: &mut tombolo_interceptors::twcc::SendHistory,
-    media: &NegotiatedMedia,
-    codec: &NegotiatedCodec,
+    history: &mut SendHistory,
+    paced: &mut Option<Box<Paced>>,
     now: Instant,
     len: usize,
-) -> Option<SeqNo> {
-    let negotiated =
-        codec.feedback.transport_cc && media.extensions.id(ExtensionKind::TransportSeq).is_some();
-    negotiated.then(|| history.on_sent(now, (len + OVERHEAD) as u32).wire())
+    occasion: Occasion,
+) -> SeqNo {
+    let size_bytes = (len + OVERHEAD) as u32;
+    let number = history.on_sent(now, size_bytes);
+    if let Some(paced) = paced {
+        let Occasion { probe, is_padding } = occasion;
+        paced.on_numbered(now, &SentPacket { number, size_bytes, is_padding, probe });
+    }
+    number.wire()
 }
 
 /// The clock of a media stream, tied to the wall clock anew when the media has jumped: another participant is shown.

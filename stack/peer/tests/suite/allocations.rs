@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use tombolo::net::{RtpTime, SeqNo};
+use tombolo::interceptors::bwe::EstimatorConfig;
+use tombolo::net::{Bitrate, RtpTime, SeqNo};
 use tombolo::sdp::{Direction, SessionDescription};
-use tombolo::{Codec, Event, MediaKind, OutgoingPacket};
+use tombolo::{BandwidthEstimation, Codec, Event, MediaKind, OutgoingPacket};
 
-use crate::peer::{Call, Peer, config, connected};
+use crate::peer::{Call, Peer, call, config, connected};
 
 /// A call driven by hand, so that only the connections are measured.
 struct Driven {
@@ -49,7 +50,18 @@ impl Driven {
 
 #[test]
 fn packets_cost_no_allocations() {
-    let call = connected();
+    carry_many(connected());
+}
+
+#[test]
+fn paced_packets_cost_no_allocations() {
+    let estimation = BandwidthEstimation::gcc(EstimatorConfig::default().initial(Bitrate::from_kbps(3000)));
+    let mut call = call(config(1).bandwidth_estimation(estimation), config(2));
+    assert!(call.run_until(|a, b| a.is_connected() && b.is_connected()));
+    carry_many(call);
+}
+
+fn carry_many(call: Call) {
     assert_eq!(call.a.first(MediaKind::Video), tombolo::TransceiverId(1));
     let now = call.now();
     let payload = Bytes::from(vec![0x10; 1000]);

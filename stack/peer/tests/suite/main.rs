@@ -6,6 +6,8 @@ mod allocations;
 #[cfg(test)]
 mod attacks;
 #[cfg(test)]
+mod bandwidth;
+#[cfg(test)]
 mod call;
 #[cfg(test)]
 mod corpus;

@@ -6,13 +6,13 @@ use bytes::Bytes;
 use tombolo::net::{NtpTime, RtpTime, SeqNo};
 use tombolo::rtp::Rid;
 use tombolo::rtp::ext::AudioLevel;
-use tombolo::sdp::{Direction, SessionDescription};
+use tombolo::sdp::Direction;
 use tombolo::{
     Codec, Event, MediaKind, OutgoingPacket, ReceivedSenderReport, TransceiverId, TransceiverInit, UseError,
 };
 use tombolo_netsim::{Link, Pair, Side};
 
-use crate::peer::{Call, Peer, call, config, connected, negotiate, offerer, packet};
+use crate::peer::{Call, Peer, call, config, connected, negotiate, packet, with_offer, without};
 
 fn rid(name: &str) -> Rid {
     name.parse().unwrap()
@@ -24,26 +24,11 @@ fn pair(a: Peer, b: Peer) -> Call {
     call
 }
 
-/// A connected call whose answer is changed on its way back.
+/// A connected call whose offer is changed on its way.
 fn with_answer(edit: impl Fn(String) -> String) -> Call {
-    let now = tombolo_netsim::start();
-    let (mut a, mut b) = (offerer(config(1)), Peer::new(config(2), 2));
-    let offer = a.pc.create_offer().unwrap();
-    a.pc.set_local_description(now, &offer).unwrap();
-    let offer = SessionDescription::offer(&edit(offer.to_string())).unwrap();
-    b.pc.set_remote_description(now, offer).unwrap();
-    for id in b.pc.transceivers().iter().map(tombolo::Transceiver::id).collect::<Vec<_>>() {
-        b.pc.set_direction(id, Direction::SendRecv).unwrap();
-    }
-    let answer = b.pc.create_answer().unwrap();
-    b.pc.set_local_description(now, &answer).unwrap();
-    let answer = SessionDescription::answer(&answer.to_string()).unwrap();
-    a.pc.set_remote_description(now, answer).unwrap();
-    pair(a, b)
-}
-
-fn without(text: &str, start: &str) -> String {
-    text.lines().filter(|line| !line.starts_with(start)).map(|line| format!("{line}\r\n")).collect()
+    let mut call = with_offer(config(1), config(2), edit);
+    assert!(call.run_until(|a, b| a.is_connected() && b.is_connected()));
+    call
 }
 
 /// RTP-14: three layers under loss; each packet arrives once, in its layer, by RTX of its layer where it was lost.

@@ -136,6 +136,10 @@ pub(crate) fn negotiate(now: Instant, offerer: &mut Peer, answerer: &mut Peer) {
     let offer = offerer.pc.create_offer().unwrap();
     offerer.pc.set_local_description(now, &offer).unwrap();
     let offer = SessionDescription::offer(&offer.to_string()).unwrap();
+    answer(now, offerer, answerer, offer);
+}
+
+fn answer(now: Instant, offerer: &mut Peer, answerer: &mut Peer, offer: SessionDescription) {
     answerer.pc.set_remote_description(now, offer).unwrap();
     let ids: Vec<_> = answerer.pc.transceivers().iter().map(tombolo::Transceiver::id).collect();
     for id in ids {
@@ -154,6 +158,22 @@ pub(crate) fn call(a: ConfigBuilder, b: ConfigBuilder) -> Call {
     let (mut a, mut b) = (offerer(a), Peer::new(b, 2));
     negotiate(tombolo_netsim::start(), &mut a, &mut b);
     Pair::new(a, b, 7)
+}
+
+/// A call between two peers that have negotiated, not yet connected; the offer is changed on its way.
+pub(crate) fn with_offer(a: ConfigBuilder, b: ConfigBuilder, edit: impl Fn(String) -> String) -> Call {
+    let now = tombolo_netsim::start();
+    let (mut a, mut b) = (offerer(a), Peer::new(b, 2));
+    let offer = a.pc.create_offer().unwrap();
+    a.pc.set_local_description(now, &offer).unwrap();
+    let offer = SessionDescription::offer(&edit(offer.to_string())).unwrap();
+    answer(now, &mut a, &mut b, offer);
+    Pair::new(a, b, 9)
+}
+
+/// All lines of a description but those that begin so.
+pub(crate) fn without(text: &str, start: &str) -> String {
+    text.lines().filter(|line| !line.starts_with(start)).map(|line| format!("{line}\r\n")).collect()
 }
 
 /// A call that is connected.
