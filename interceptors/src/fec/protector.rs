@@ -92,10 +92,16 @@ impl Protector {
         self.loss
     }
 
+    /// Whether anything is protected at all at the loss that was told: without, packets need not be kept for it.
+    #[must_use]
+    pub const fn is_active(&self) -> bool {
+        self.loss >= MIN_LOSS
+    }
+
     /// How many repair packets to make for a group of `packets`.
     #[must_use]
     pub fn repairs(&self, packets: usize, is_keyframe: bool) -> usize {
-        if self.loss < MIN_LOSS || packets == 0 {
+        if !self.is_active() || packets == 0 {
             return 0;
         }
         let packets = packets.min(MAX_GROUP);

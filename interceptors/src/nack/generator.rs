@@ -134,6 +134,8 @@ pub struct Lost {
 struct Missing {
     seq: ExtSeqNo,
     since: Instant,
+    /// It is not asked for before.
+    earliest: Instant,
     next: Instant,
     requests: u8,
 }
@@ -157,6 +159,7 @@ pub struct Generator {
     behind: Option<ExtSeqNo>,
     lost: Option<Lost>,
     rtt: Duration,
+    patience: Duration,
     requests: u64,
     /// Packets up to this one are not asked for until then: a keyframe is under way that does without them.
     held: Option<(ExtSeqNo, Instant)>,
@@ -176,6 +179,7 @@ impl Generator {
             behind: None,
             lost: None,
             rtt: INITIAL_RTT,
+            patience: Duration::ZERO,
             requests: 0,
             held: None,
         }
@@ -184,6 +188,12 @@ impl Generator {
     /// Tells the round-trip time, which paces repeated requests.
     pub fn set_rtt(&mut self, rtt: Duration) {
         self.rtt = rtt;
+    }
+
+    /// How long a packet that goes missing from now on is waited for before it is asked for, however many came after it:
+    /// something else than a retransmission may bring it, as forward error correction. Default none.
+    pub fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
     }
 
     /// Takes note of a packet, retransmitted ones included.
@@ -318,7 +328,8 @@ impl Generator {
             self.missing.push_back(Missing {
                 seq: ExtSeqNo(lacking),
                 since: now,
-                next: now + self.config.reorder_delay,
+                earliest: now + self.patience,
+                next: now + self.config.reorder_delay.max(self.patience),
                 requests: 0,
             });
         }
@@ -395,7 +406,7 @@ impl Generator {
         missing: &Missing,
     ) -> Instant {
         let overtaken = highest.0 - missing.seq.0 >= u64::from(config.reorder_packets);
-        let due = if missing.requests == 0 && overtaken { missing.since } else { missing.next };
+        let due = if missing.requests == 0 && overtaken { missing.earliest } else { missing.next };
         match held {
             Some((last, until)) if missing.seq <= last => due.max(until),
             _ => due,

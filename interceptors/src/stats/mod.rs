@@ -28,6 +28,14 @@ pub struct Inbound {
     pub retransmitted_bytes_received: u64,
     /// `lastPacketReceivedTimestamp`, on the clock of the connection.
     pub last_packet_received: Option<Instant>,
+    /// `fecPacketsReceived`: repair packets of the stream.
+    pub fec_packets_received: u64,
+    /// `fecBytesReceived`: payload bytes of those.
+    pub fec_bytes_received: u64,
+    /// `fecPacketsDiscarded`: those of them that were of no use, because nothing was missing or too much.
+    pub fec_packets_discarded: u64,
+    /// Packets that repair packets brought back. They do not count as received, and do as lost.
+    pub packets_recovered: u64,
     /// `framesAssembled` of this stack: whole frames that came out.
     pub frames_received: u64,
     /// `keyFramesDecoded`'s counterpart here: keyframes that came out whole.
@@ -112,6 +120,10 @@ pub struct Outbound {
     pub retransmitted_packets_sent: u64,
     /// `retransmittedBytesSent`: payload bytes of those.
     pub retransmitted_bytes_sent: u64,
+    /// Repair packets that were sent for the stream.
+    pub fec_packets_sent: u64,
+    /// Their payload bytes.
+    pub fec_bytes_sent: u64,
     /// `nackCount`: NACK messages received.
     pub nack_count: u64,
     /// `pliCount`: PLIs received.

@@ -54,6 +54,7 @@ pub struct Config {
     pub(crate) crypto: CryptoProvider,
     pub(crate) dtls_role: DtlsRolePreference,
     pub(crate) codecs: Vec<CodecCapability>,
+    pub(crate) flexfec: Option<u8>,
     pub(crate) extensions: Vec<ExtensionKind>,
     pub(crate) max_rids: usize,
     pub(crate) mtu: usize,
@@ -71,6 +72,7 @@ impl Config {
             allow_loopback: false,
             dtls_role: DtlsRolePreference::default(),
             codecs: CodecCapability::defaults(),
+            flexfec: None,
             extensions: vec![
                 ExtensionKind::Mid,
                 ExtensionKind::Rid,
@@ -102,6 +104,7 @@ pub struct ConfigBuilder {
     allow_loopback: bool,
     dtls_role: DtlsRolePreference,
     codecs: Vec<CodecCapability>,
+    flexfec: Option<u8>,
     extensions: Vec<ExtensionKind>,
     max_rids: usize,
     mtu: usize,
@@ -144,6 +147,17 @@ impl ConfigBuilder {
         self
     }
 
+    /// Forward error correction of pictures (FlexFEC, draft-ietf-payload-flexible-fec-scheme-03, as Chromium has it), with
+    /// its payload type in our offers, 96–127 or 35–63. Where a peer takes it, repair packets are sent as reports tell of losses, and
+    /// none without losses; what a peer's repair packets bring is not asked for again. Default: none.
+    ///
+    /// The video timing extension is not negotiated then: it is changed on its way, behind the protection.
+    #[must_use]
+    pub const fn flexfec(mut self, payload_type: Option<u8>) -> Self {
+        self.flexfec = payload_type;
+        self
+    }
+
     /// The header extensions to offer and accept. Default: all typed ones but video orientation, so that senders
     /// turn their pictures themselves.
     #[must_use]
@@ -178,20 +192,22 @@ impl ConfigBuilder {
     ///
     /// # Errors
     /// [`ConfigError`] names what is wrong.
-    pub fn build(self) -> Result<Config, ConfigError> {
+    pub fn build(mut self) -> Result<Config, ConfigError> {
         if !(576..=1500).contains(&self.mtu) {
             return Err(ConfigError::Mtu);
         }
         let mut taken: Vec<u8> = Vec::new();
-        for capability in &self.codecs {
-            for payload_type in
-                [Some(capability.payload_type), capability.rtx_payload_type].into_iter().flatten()
-            {
-                if payload_type > 127 || (64..=95).contains(&payload_type) || taken.contains(&payload_type) {
-                    return Err(ConfigError::PayloadType(payload_type));
-                }
-                taken.push(payload_type);
+        let formats = self.codecs.iter().flat_map(|one| [Some(one.payload_type), one.rtx_payload_type]);
+        for payload_type in formats.chain([self.flexfec]).flatten() {
+            if payload_type > 127 || (64..=95).contains(&payload_type) || taken.contains(&payload_type) {
+                return Err(ConfigError::PayloadType(payload_type));
             }
+            taken.push(payload_type);
+        }
+        if self.flexfec.is_some() {
+            self.extensions.retain(|&extension| extension != ExtensionKind::VideoTiming);
+        }
+        for capability in &self.codecs {
             if capability.codec == Codec::H264 && H264Format::from_fmtp(&capability.fmtp).is_none() {
                 return Err(ConfigError::H264);
             }
@@ -211,6 +227,7 @@ impl ConfigBuilder {
             crypto: self.crypto,
             dtls_role: self.dtls_role,
             codecs: self.codecs,
+            flexfec: self.flexfec,
             extensions: self.extensions,
             max_rids: self.max_rids,
             mtu: self.mtu,

@@ -143,6 +143,8 @@ pub struct ReceivedPacket {
     pub arrival: Instant,
     /// Whether it came by retransmission.
     pub retransmitted: bool,
+    /// Whether it was lost and computed from repair packets (FlexFEC); then it has no audio level.
+    pub recovered: bool,
     /// The audio level that the peer measured (RFC 6464).
     pub audio_level: Option<AudioLevel>,
 }

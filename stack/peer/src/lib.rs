@@ -1,5 +1,5 @@
 //! A sans-I/O WebRTC PeerConnection: offers and answers (RFC 9429), one bundled transport of ICE, DTLS and SRTP, and
-//! RTP with what makes it usable: retransmission, reports, transport-wide feedback, keyframe requests.
+//! RTP with what makes it usable: retransmission, forward error correction, reports, transport-wide feedback, keyframe requests.
 //!
 //! | module | what |
 //! |---|---|

@@ -31,6 +31,15 @@ pub struct Encoding {
     pub ssrc: Ssrc,
     /// The SSRC of its retransmissions.
     pub rtx_ssrc: Ssrc,
+    /// The SSRC of its repair packets.
+    pub fec_ssrc: Ssrc,
+}
+
+impl Encoding {
+    /// All of its SSRCs.
+    pub(crate) const fn ssrcs(&self) -> [Ssrc; 3] {
+        [self.ssrc, self.rtx_ssrc, self.fec_ssrc]
+    }
 }
 
 /// One media section.
@@ -105,6 +114,8 @@ impl Transceiver {
 pub struct NegotiatedMedia {
     /// The codecs, preferred first; at least one.
     pub codecs: Vec<NegotiatedCodec>,
+    /// The payload type of FlexFEC, where both have it.
+    pub flexfec: Option<u8>,
     /// Header extensions by id.
     pub extensions: ExtensionMap,
     /// The simulcast streams that the peer may send, in the peer's order; empty for one stream without a rid.
@@ -126,6 +137,13 @@ impl NegotiatedMedia {
     pub(crate) fn numbers_packets(&self, codec: &NegotiatedCodec) -> bool {
         codec.feedback.transport_cc && self.extensions.id(ExtensionKind::TransportSeq).is_some()
     }
+
+    /// Whether packets of this payload type belong here.
+    pub(crate) fn has_payload_type(&self, number: u8) -> bool {
+        let media =
+            |codec: &NegotiatedCodec| codec.payload_type == number || codec.rtx_payload_type == Some(number);
+        self.codecs.iter().any(media) || self.flexfec == Some(number)
+    }
 }
 
 /// The most SSRCs that are taken from one section's `a=ssrc` lines.
@@ -138,4 +156,6 @@ pub struct SignalledSsrc {
     pub ssrc: Ssrc,
     /// The SSRC whose packets it retransmits, for the second member of an FID group.
     pub repairs: Option<Ssrc>,
+    /// The SSRC whose packets it protects, for the second member of an FEC-FR group (RFC 5956 §4.3).
+    pub protects: Option<Ssrc>,
 }

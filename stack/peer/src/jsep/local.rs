@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use tombolo_rtp::ext::{ExtensionKind, ExtensionMap};
 
 use super::RemoteDescription;
-use super::section::fits;
+use super::section::{FLEXFEC, FLEXFEC_CLOCK_RATE_HZ, fits};
 use crate::codec::{Codec, CodecCapability, Feedback, H264Format, MediaKind, NegotiatedCodec};
 use crate::config::Config;
 use crate::sdp::{
@@ -180,6 +180,10 @@ fn section(
     for codec in &negotiated.codecs {
         push_codec(config, &mut media, codec);
     }
+    if let Some(payload_type) = negotiated.flexfec {
+        let feedback = negotiated.codecs.first().map(|codec| codec.feedback).unwrap_or_default();
+        push_flexfec(&mut media, payload_type, feedback);
+    }
     for kind in ExtensionKind::ALL {
         if let Some(id) = negotiated.extensions.id(kind) {
             media.extmaps.push(At::new(Extmap { id, direction: None, uri: kind.uri().into() }));
@@ -191,11 +195,7 @@ fn section(
     if direction.sends() {
         media.msids.push((transceiver.stream_id.clone(), Some(transceiver.track_id.clone())));
         if negotiated.send_rids.is_empty() {
-            push_ssrcs(
-                &mut media,
-                transceiver,
-                negotiated.codecs.iter().any(|codec| codec.rtx_payload_type.is_some()),
-            );
+            push_ssrcs(&mut media, transceiver, negotiated);
         } else {
             push_rids(&mut media, negotiated.send_rids.iter().map(ToString::to_string), true);
         }
@@ -234,6 +234,18 @@ fn push_codec(config: &Config, media: &mut Media, negotiated: &NegotiatedCodec) 
     }
 }
 
+/// The repair window is what Chromium writes: ten seconds, in µs.
+fn push_flexfec(media: &mut Media, payload_type: u8, feedback: Feedback) {
+    media.formats.push(payload_type.to_string());
+    let (name, clock_rate) = (FLEXFEC.into(), FLEXFEC_CLOCK_RATE_HZ);
+    media.rtpmaps.push(At::new(RtpMap { payload_type, name, clock_rate, channels: 1 }));
+    let feedback = Feedback { nack: false, pli: false, fir: false, ..feedback };
+    for name in feedback.names() {
+        media.feedback.push(At::new((Some(payload_type), name.into())));
+    }
+    media.fmtps.push(At::new((payload_type, "repair-window=10000000".into())));
+}
+
 fn push_rids(media: &mut Media, rids: impl Iterator<Item = String> + Clone, send: bool) {
     for id in rids.clone() {
         media.rids.push(At::new(RidLine { id, send, restrictions: String::new() }));
@@ -243,13 +255,18 @@ fn push_rids(media: &mut Media, rids: impl Iterator<Item = String> + Clone, send
     *(if send { &mut simulcast.value.send } else { &mut simulcast.value.recv }) = streams;
 }
 
-/// RFC 5576: one stream, its retransmissions in an FID group, the same CNAME on both.
-fn push_ssrcs(media: &mut Media, transceiver: &Transceiver, rtx: bool) {
+/// RFC 5576: one stream, its retransmissions in an FID group, its repair packets in an FEC-FR group (RFC 5956 §4.3), the same
+/// CNAME on all.
+fn push_ssrcs(media: &mut Media, transceiver: &Transceiver, negotiated: &NegotiatedMedia) {
     let Some(encoding) = transceiver.encodings.first() else { return };
     let mut ssrcs = vec![encoding.ssrc.0];
-    if rtx {
-        ssrcs.push(encoding.rtx_ssrc.0);
-        media.ssrc_groups.push(At::new(SsrcGroup { semantics: "FID".into(), ssrcs: ssrcs.clone() }));
+    let rtx = negotiated.codecs.iter().any(|codec| codec.rtx_payload_type.is_some());
+    let repairs =
+        [("FID", encoding.rtx_ssrc, rtx), ("FEC-FR", encoding.fec_ssrc, negotiated.flexfec.is_some())];
+    for (semantics, repair, _) in repairs.into_iter().filter(|repair| repair.2) {
+        ssrcs.push(repair.0);
+        let group = SsrcGroup { semantics: semantics.into(), ssrcs: vec![encoding.ssrc.0, repair.0] };
+        media.ssrc_groups.push(At::new(group));
     }
     for ssrc in ssrcs {
         let attribute = |name: &str, value: String| At::new(SsrcAttribute { ssrc, name: name.into(), value });
@@ -263,14 +280,17 @@ fn push_ssrcs(media: &mut Media, transceiver: &Transceiver, rtx: bool) {
 struct OfferPlan<'a> {
     config: &'a Config,
     codecs: Vec<NegotiatedCodec>,
+    flexfec: Option<u8>,
     extensions: ExtensionMap,
 }
 
 impl<'a> OfferPlan<'a> {
     fn new<'t>(config: &'a Config, transceivers: impl Iterator<Item = &'t Transceiver>) -> Self {
-        let mut plan = Self { config, codecs: Vec::new(), extensions: ExtensionMap::default() };
+        let mut plan =
+            Self { config, codecs: Vec::new(), flexfec: None, extensions: ExtensionMap::default() };
         for negotiated in transceivers.filter_map(|transceiver| transceiver.negotiated.as_ref()) {
             plan.codecs.extend(&negotiated.codecs);
+            plan.flexfec = plan.flexfec.or(negotiated.flexfec);
             for kind in ExtensionKind::ALL {
                 if let Some(id) = negotiated.extensions.id(kind) {
                     // Where two sections differ the first one's id is offered for new ones.
@@ -293,6 +313,11 @@ impl<'a> OfferPlan<'a> {
             self.config.codecs.iter().filter(|capability| MediaKind::of(capability.codec) == kind)
         {
             media.codecs.push(self.codec(capability));
+        }
+        if let Some(preferred) = self.config.flexfec.filter(|_| kind == MediaKind::Video) {
+            let payload_type = self.flexfec.unwrap_or_else(|| self.free_payload_type(preferred, None));
+            self.flexfec = Some(payload_type);
+            media.flexfec = Some(payload_type);
         }
         for &extension in self.config.extensions.iter().filter(|&&extension| fits(extension, kind)) {
             if let Some(id) = self.extension(extension) {
@@ -324,6 +349,7 @@ impl<'a> OfferPlan<'a> {
     fn free_payload_type(&self, preferred: u8, also_taken: Option<u8>) -> u8 {
         let taken = |number: u8| {
             also_taken == Some(number)
+                || self.flexfec == Some(number)
                 || self
                     .codecs
                     .iter()

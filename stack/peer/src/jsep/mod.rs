@@ -162,15 +162,14 @@ impl Jsep {
     ) -> TransceiverId {
         let id = TransceiverId(self.next_id);
         self.next_id += 1;
-        let mut encodings: Vec<Encoding> = Vec::new();
+        let (mut encodings, mut drawn) = (Vec::new(), Vec::new());
         let rids = init.send_rids.iter().take(3).copied().map(Some);
         for rid in rids.chain(init.send_rids.is_empty().then_some(None)) {
-            let ssrc = self.fresh_ssrc(&encodings);
-            encodings.push(Encoding { rid, ssrc, rtx_ssrc: ssrc });
-            let rtx_ssrc = self.fresh_ssrc(&encodings);
-            if let Some(encoding) = encodings.last_mut() {
-                encoding.rtx_ssrc = rtx_ssrc;
-            }
+            let mut draw = || {
+                drawn.push(self.fresh_ssrc(&drawn));
+                drawn[drawn.len() - 1]
+            };
+            encodings.push(Encoding { rid, ssrc: draw(), rtx_ssrc: draw(), fec_ssrc: draw() });
         }
         let stream_id = init.stream_id.clone().unwrap_or_else(|| token(&mut self.rng, 16));
         self.transceivers.push(Transceiver {
@@ -191,11 +190,11 @@ impl Jsep {
     }
 
     /// SDP-13, RTP-06: random, and neither one of ours nor one that the peer announced.
-    fn fresh_ssrc(&mut self, also: &[Encoding]) -> Ssrc {
+    fn fresh_ssrc(&mut self, also: &[Ssrc]) -> Ssrc {
         loop {
             let ssrc = Ssrc(self.rng.next_u32());
-            let ours = self.transceivers.iter().flat_map(|transceiver| &transceiver.encodings).chain(also);
-            let mut taken = ours.flat_map(|encoding| [encoding.ssrc, encoding.rtx_ssrc]);
+            let ours = self.transceivers.iter().flat_map(|transceiver| &transceiver.encodings);
+            let mut taken = ours.flat_map(Encoding::ssrcs).chain(also.iter().copied());
             if ssrc.0 != 0 && !taken.any(|other| other == ssrc) && !self.is_remote_ssrc(ssrc) {
                 return ssrc;
             }
@@ -214,12 +213,15 @@ impl Jsep {
                 continue;
             }
             for encoding in 0..self.transceivers[index].encodings.len() {
-                let Encoding { ssrc, rtx_ssrc, .. } = self.transceivers[index].encodings[encoding];
+                let Encoding { ssrc, rtx_ssrc, fec_ssrc, .. } = self.transceivers[index].encodings[encoding];
                 if self.is_remote_ssrc(ssrc) {
                     self.transceivers[index].encodings[encoding].ssrc = self.fresh_ssrc(&[]);
                 }
                 if self.is_remote_ssrc(rtx_ssrc) {
                     self.transceivers[index].encodings[encoding].rtx_ssrc = self.fresh_ssrc(&[]);
+                }
+                if self.is_remote_ssrc(fec_ssrc) {
+                    self.transceivers[index].encodings[encoding].fec_ssrc = self.fresh_ssrc(&[]);
                 }
             }
         }

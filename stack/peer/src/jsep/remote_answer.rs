@@ -81,6 +81,7 @@ fn accepted(
     if theirs.codecs.is_empty() {
         return refuse(SdpReason::CodecNotOffered);
     }
+    theirs.flexfec = theirs.flexfec.filter(|_| theirs.flexfec == ours.flexfec);
     theirs.extensions = answered_extensions(&ours.extensions, answered)?;
     theirs.reduced_size &= offered.rtcp_rsize;
     check_simulcast(offered, answered)?;

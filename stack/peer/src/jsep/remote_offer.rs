@@ -128,9 +128,9 @@ pub(super) fn check_shared_ids(sdp: &Sdp, sections: &[Option<NegotiatedMedia>]) 
         for (_, earlier) in accepted().take_while(|&(other, _)| other < index) {
             let clashes =
                 |codec: &NegotiatedCodec| earlier.codecs.iter().any(|other| codecs_clash(codec, other));
-            if let Some(codec) = section.codecs.iter().find(|codec| clashes(codec)) {
-                let map =
-                    sdp.media[index].rtpmaps.iter().find(|map| map.value.payload_type == codec.payload_type);
+            let codec = section.codecs.iter().find(|codec| clashes(codec)).map(|codec| codec.payload_type);
+            if let Some(payload_type) = codec.or_else(|| repair_clash(section, earlier)) {
+                let map = sdp.media[index].rtpmaps.iter().find(|map| map.value.payload_type == payload_type);
                 return Err(SdpError::new(map.map_or(line, |map| map.line), SdpReason::PayloadTypeConflict));
             }
             for kind in [ExtensionKind::Mid, ExtensionKind::Rid, ExtensionKind::RepairedRid] {
@@ -146,6 +146,14 @@ pub(super) fn check_shared_ids(sdp: &Sdp, sections: &[Option<NegotiatedMedia>]) 
         }
     }
     Ok(())
+}
+
+/// A payload type that is repair in one section and media in the other.
+fn repair_clash(a: &NegotiatedMedia, b: &NegotiatedMedia) -> Option<u8> {
+    let clash = |a: &NegotiatedMedia, b: &NegotiatedMedia| {
+        a.flexfec.filter(|&number| b.flexfec != Some(number) && b.has_payload_type(number))
+    };
+    clash(a, b).or_else(|| clash(b, a))
 }
 
 fn codecs_clash(a: &NegotiatedCodec, b: &NegotiatedCodec) -> bool {

@@ -24,6 +24,11 @@ const RTP_PROTOCOLS: [&str; 8] = [
     "RTP/AVP",
 ];
 
+/// FlexFEC's name in `a=rtpmap`.
+pub(super) const FLEXFEC: &str = "flexfec-03";
+/// Its clock: that of the pictures.
+pub(super) const FLEXFEC_CLOCK_RATE_HZ: u32 = 90_000;
+
 /// Sound or pictures over RTP, if the section is such.
 pub(crate) fn rtp_kind(media: &Media) -> Option<MediaKind> {
     let kind = match media.kind {
@@ -54,6 +59,7 @@ pub(crate) fn negotiate(
     let max_bitrate = media.bandwidth_tias.or(media.bandwidth_as.map(|kbps| kbps.saturating_mul(1000)));
     Ok(Some(NegotiatedMedia {
         codecs,
+        flexfec: config.flexfec.and_then(|_| flexfec(kind, media)),
         extensions: extensions(config, sdp.extmap_allow_mixed || media.extmap_allow_mixed, kind, media),
         receive_rids,
         send_rids,
@@ -151,6 +157,16 @@ fn attach_rtx(codecs: &mut [NegotiatedCodec], media: &Media) {
     }
 }
 
+/// The payload type of FlexFEC, if the section lists it.
+fn flexfec(kind: MediaKind, media: &Media) -> Option<u8> {
+    let mut maps = media.rtpmaps.iter().map(|map| &map.value);
+    let map =
+        maps.find(|map| map.name.eq_ignore_ascii_case(FLEXFEC) && map.clock_rate == FLEXFEC_CLOCK_RATE_HZ)?;
+    let listed = media.formats.iter().any(|format| format.parse() == Ok(map.payload_type));
+    let usable = kind == MediaKind::Video && listed && !(64..=95).contains(&map.payload_type);
+    usable.then_some(map.payload_type)
+}
+
 fn extensions(config: &Config, allow_mixed: bool, kind: MediaKind, media: &Media) -> ExtensionMap {
     let mut map = ExtensionMap::default();
     for extmap in media.extmaps.iter().map(|extmap| &extmap.value) {
@@ -206,16 +222,20 @@ fn signalled_ssrcs(media: &Media) -> Vec<SignalledSsrc> {
     for line in &media.ssrcs {
         let ssrc = Ssrc(line.value.ssrc);
         if ssrcs.len() < MAX_SIGNALLED_SSRCS && !ssrcs.iter().any(|known| known.ssrc == ssrc) {
-            ssrcs.push(SignalledSsrc { ssrc, repairs: None });
+            ssrcs.push(SignalledSsrc { ssrc, repairs: None, protects: None });
         }
     }
-    for group in media.ssrc_groups.iter().map(|group| &group.value).filter(|group| group.semantics == "FID") {
+    for group in media.ssrc_groups.iter().map(|group| &group.value) {
         let [primary, repair] = group.ssrcs[..] else { continue };
         if primary == repair || !ssrcs.iter().any(|known| known.ssrc.0 == primary) {
             continue;
         }
         if let Some(known) = ssrcs.iter_mut().find(|known| known.ssrc.0 == repair) {
-            known.repairs = Some(Ssrc(primary));
+            match group.semantics.as_str() {
+                "FID" => known.repairs = Some(Ssrc(primary)),
+                "FEC-FR" => known.protects = Some(Ssrc(primary)),
+                _ => {}
+            }
         }
     }
     ssrcs

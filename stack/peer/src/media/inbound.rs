@@ -9,6 +9,7 @@ use tombolo_interceptors::stats;
 use tombolo_net::{ExtSeqNo, RtpTime, SeqNo, SeqUnwrapper, Ssrc};
 use tombolo_rtp::Rid;
 
+use super::fec::Recovery;
 use crate::codec::Feedback;
 use crate::transceiver::TransceiverId;
 
@@ -21,6 +22,7 @@ pub(crate) struct Inbound {
     pub(crate) reports: ReceiverReports,
     pub(crate) nack: Generator,
     pub(crate) nack_allowed: bool,
+    pub(super) recovery: Option<Box<Recovery>>,
     pub(crate) keyframe: Requester,
     pub(crate) stats: stats::Inbound,
     /// What the sender reports.
@@ -28,7 +30,19 @@ pub(crate) struct Inbound {
     pub(crate) last_arrival: Instant,
     /// When its sender said goodbye; it is kept a while for stragglers.
     pub(crate) ended: Option<Instant>,
+    rtt: Option<Duration>,
     unwrapper: SeqUnwrapper,
+}
+
+/// How a packet came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// As it was sent first.
+    First,
+    /// Sent again.
+    Retransmitted,
+    /// Computed from others.
+    Recovered,
 }
 
 /// What a connection does with feedback for a stream (RFC 4585 §4.2: only what was negotiated).
@@ -57,11 +71,13 @@ impl Inbound {
             reports: ReceiverReports::new(ssrc, clock_rate),
             nack: Generator::new(GeneratorConfig::default()),
             nack_allowed: feedback.nack,
+            recovery: None,
             keyframe: requester(feedback),
             stats: stats::Inbound::default(),
             remote: stats::RemoteOutbound::default(),
             last_arrival: now,
             ended: None,
+            rtt: None,
             unwrapper: SeqUnwrapper::default(),
         }
     }
@@ -72,14 +88,19 @@ impl Inbound {
         now: Instant,
         seq: SeqNo,
         timestamp: RtpTime,
-        retransmitted: bool,
+        way: Way,
     ) -> Option<ExtSeqNo> {
         let seq = self.unwrapper.unwrap(seq);
+        if let Some(recovery) = &self.recovery {
+            self.nack.set_patience(recovery.patience(now, self.rtt));
+        }
         if let Arrival::Duplicate | Arrival::TooOld = self.nack.on_packet(now, seq) {
             self.stats.packets_discarded += 1;
             return None;
         }
-        self.reports.on_packet(now, seq, timestamp, retransmitted);
+        if way != Way::Recovered {
+            self.reports.on_packet(now, seq, timestamp, way == Way::Retransmitted);
+        }
         self.last_arrival = now;
         Some(seq)
     }
@@ -90,6 +111,7 @@ impl Inbound {
     }
 
     pub(crate) fn set_rtt(&mut self, rtt: Duration) {
+        self.rtt = Some(rtt);
         self.nack.set_rtt(rtt);
         self.keyframe.set_rtt(rtt);
     }
@@ -110,7 +132,8 @@ mod tests {
     fn packets_from_before_the_first_are_taken_once() {
         let now = tombolo_netsim::start();
         let mut stream = Inbound::new(now, Ssrc(1), TransceiverId(0), None, 90_000, Feedback::default());
-        let mut take = |seq| stream.on_packet(now, SeqNo(seq), RtpTime(0), false).map(|seq| seq.wire().0);
+        let mut take =
+            |seq| stream.on_packet(now, SeqNo(seq), RtpTime(0), Way::First).map(|seq| seq.wire().0);
         assert_eq!(take(100), Some(100));
         assert_eq!([take(98), take(99), take(98), take(99)], [Some(98), Some(99), None, None]);
         assert_eq!([take(101), take(100)], [Some(101), None]);

@@ -10,9 +10,11 @@
 //! | `paced`, `release` | what waits for its time to leave, and what the way carries |
 //! | `rtcp_in`, `rtcp_out` | reports and feedback |
 //! | `intercept` | what passes the interceptors of the connection's user |
+//! | `fec` | repair packets both ways |
 //! | `egress` | sealing and the send queue |
 
 mod egress;
+mod fec;
 mod inbound;
 mod intercept;
 mod outbound;
@@ -46,7 +48,8 @@ use crate::error::UseError;
 use crate::event::Event;
 use crate::sdp::Direction;
 use crate::stats::{DropReason, Drops, InboundStats, OutboundStats, Stats};
-use crate::transceiver::{Transceiver, TransceiverId};
+use crate::transceiver::{Encoding, Transceiver, TransceiverId};
+use fec::Protection;
 use inbound::Inbound;
 use outbound::{Outbound, StreamClock};
 use paced::Paced;
@@ -84,6 +87,8 @@ pub(crate) struct Media {
     pub(crate) interceptors: Registry,
     /// A packet that is shown to them.
     shown: Vec<u8>,
+    /// A packet that was recovered.
+    recovered: Vec<u8>,
     scratch: Vec<u8>,
     feedback: Vec<u8>,
     pub(crate) drops: Drops,
@@ -122,6 +127,7 @@ impl Media {
             payloads: BytesMut::new(),
             interceptors: Registry::new(),
             shown: Vec::new(),
+            recovered: Vec::new(),
             scratch: Vec::new(),
             feedback: Vec::new(),
             drops: Drops::default(),
@@ -176,11 +182,30 @@ impl Media {
                 (Some(index), false) if transceiver.stopped => {
                     let stream = self.outbound.remove(index);
                     if stream.last_sent.is_some() {
-                        self.leaving.extend([stream.ssrc, stream.rtx.ssrc()]);
+                        self.leaving.extend(stream.ssrcs());
                     }
                 }
                 _ => {}
             }
+            self.configure_protection(transceiver, encoding);
+        }
+    }
+
+    /// Streams with a rid are not protected: nothing tells the peer which stream repairs which.
+    fn configure_protection(&mut self, transceiver: &Transceiver, encoding: &Encoding) {
+        let media = transceiver.negotiated.as_ref().filter(|_| encoding.rid.is_none());
+        let flexfec = media.and_then(|media| Some((media, media.flexfec?)));
+        let first_seq = self.random_seq();
+        let stream = self.outbound.iter_mut().find(|stream| stream.ssrc == encoding.ssrc);
+        let Some(stream) = stream else { return };
+        match (flexfec, &stream.protection) {
+            (Some((_, payload_type)), Some(known)) if known.payload_type() == payload_type => {}
+            (Some((media, payload_type)), _) => {
+                let protection =
+                    Protection::new(stream.ssrc, encoding.fec_ssrc, first_seq, payload_type, media);
+                stream.protection = Some(Box::new(protection));
+            }
+            (None, _) => stream.protection = None,
         }
     }
 
@@ -313,7 +338,9 @@ impl Media {
             counters: tombolo_interceptors::stats::Inbound {
                 packets_lost: stream.reports.cumulative_lost(),
                 jitter: stream.reports.jitter(),
-                nack_count: stream.stats.nack_count,
+                fec_packets_received: stream.recovery.as_ref().map_or(0, |recovery| recovery.packets),
+                fec_bytes_received: stream.recovery.as_ref().map_or(0, |recovery| recovery.bytes),
+                fec_packets_discarded: stream.recovery.as_ref().map_or(0, |recovery| recovery.discarded()),
                 ..stream.stats
             },
             remote: stream.remote,

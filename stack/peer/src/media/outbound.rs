@@ -11,6 +11,7 @@ use tombolo_net::{NtpTime, RtpTime, SeqNo, Ssrc};
 use tombolo_rtp::ext::{AudioLevel, PlayoutDelay};
 use tombolo_rtp::{Rid, RtpHeader};
 
+use super::fec::Protection;
 use crate::codec::{Codec, MediaKind};
 use crate::transceiver::{Encoding, TransceiverId};
 
@@ -83,6 +84,7 @@ pub(crate) struct Outbound {
     pub(crate) clock_rate: u32,
     pub(crate) rtx: rtx::Sender,
     pub(crate) reports: SenderReports,
+    pub(super) protection: Option<Box<Protection>>,
     pub(crate) responder: Responder,
     /// Made with the first packet: a peer that only negotiates costs no memory.
     pub(crate) cache: Option<Cache<Kept>>,
@@ -119,6 +121,7 @@ impl Outbound {
             clock_rate,
             rtx: rtx::Sender::new(encoding.rtx_ssrc, rtx_seq),
             reports: SenderReports::new(encoding.ssrc, clock_rate),
+            protection: None,
             responder: Responder::new(ResponderConfig::default()),
             cache: None,
             cache_packets: if kind == MediaKind::Audio { 128 } else { 1024 },
@@ -135,6 +138,12 @@ impl Outbound {
 }
 
 impl Outbound {
+    /// The SSRCs that it sends with.
+    pub(crate) fn ssrcs(&self) -> impl Iterator<Item = Ssrc> + use<> {
+        let fec = self.protection.as_ref().map(|protection| protection.ssrc());
+        [self.ssrc, self.rtx.ssrc()].into_iter().chain(fec)
+    }
+
     /// Keeps a packet for retransmission, for about two seconds of either kind of media.
     pub(crate) fn keep(&mut self, now: Instant, kept: Kept) {
         let len = kept.payload.len();

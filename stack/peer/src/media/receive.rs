@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use tombolo_interceptors::fec::flexfec;
 use tombolo_interceptors::registry::{PacketMut, Registry, Stretch};
 use tombolo_interceptors::rtx::{self, Primary};
 use tombolo_net::{ExtSeqNo, Ssrc};
@@ -11,8 +12,10 @@ use tombolo_rtp::codec::is_keyframe;
 use tombolo_rtp::ext::{AudioLevel, ExtensionKind};
 use tombolo_rtp::{RtpHeader, RtpPacket};
 
-use super::inbound::Inbound;
+use super::fec::{MAX_RECOVERIES, Recovery};
+use super::inbound::{Inbound, Way};
 use super::intercept;
+use super::outbound::Outbound;
 use super::route::{Binding, Labels, Role};
 use super::{DropReason, MAX_STREAMS, Media};
 use crate::codec::NegotiatedCodec;
@@ -33,30 +36,91 @@ impl Media {
         transceivers: &[Transceiver],
         events: &mut VecDeque<Event>,
     ) {
+        self.note_for_recovery(packet);
+        self.take_rtp(now, packet, false, transceivers, events);
+        let mut recovered = std::mem::take(&mut self.recovered);
+        while self.poll_recovered(&mut recovered) {
+            self.take_rtp(now, &mut recovered, true, transceivers, events);
+        }
+        self.recovered = recovered;
+    }
+
+    fn take_rtp(
+        &mut self,
+        now: Instant,
+        packet: &mut [u8],
+        recovered: bool,
+        transceivers: &[Transceiver],
+        events: &mut VecDeque<Event>,
+    ) {
         let taken = intercept::incoming(&mut self.interceptors, now, packet)
             .ok_or(DropReason::Intercepted)
-            .and_then(|packet| self.try_receive_rtp(now, packet, transceivers, events));
+            .and_then(|packet| self.try_receive_rtp(now, packet, recovered, transceivers, events));
         if let Err(reason) = taken {
             self.drops.add(reason);
         }
+    }
+
+    /// Shows a packet as it came to what recovers others of its stream.
+    fn note_for_recovery(&mut self, packet: &[u8]) {
+        let streams = self.inbound.iter_mut().filter(|stream| stream.recovery.is_some());
+        for stream in streams {
+            if packet.get(8..12) == Some(&stream.ssrc.0.to_be_bytes())
+                && let Some(recovery) = &mut stream.recovery
+            {
+                recovery.on_packet(packet);
+            }
+        }
+    }
+
+    fn poll_recovered(&mut self, out: &mut Vec<u8>) -> bool {
+        self.inbound.iter_mut().filter_map(|stream| stream.recovery.as_mut()).any(|one| one.poll(out))
+    }
+
+    /// Takes the payload of a repair packet that belongs to a section with what was negotiated as `media`.
+    fn receive_repair(
+        &mut self,
+        now: Instant,
+        payload: &[u8],
+        binding: Binding,
+        media: &NegotiatedMedia,
+    ) -> Result<(), DropReason> {
+        if payload.is_empty() {
+            return Ok(());
+        }
+        let repair = flexfec::parse(payload).map_err(|_| DropReason::Malformed)?;
+        let recovering = self.inbound.iter().filter(|stream| stream.recovery.is_some()).count();
+        let mut streams = self.inbound.iter_mut();
+        let stream =
+            streams.find(|one| repair.ssrc == Some(one.ssrc) && one.transceiver == binding.transceiver);
+        let stream = stream.ok_or(DropReason::UnknownRepair)?;
+        if stream.recovery.is_none() && recovering >= MAX_RECOVERIES {
+            return Err(DropReason::TooManyStreams);
+        }
+        // Made with the first repair packet, so that streams without any cost no memory.
+        let recovery =
+            stream.recovery.get_or_insert_with(|| Box::new(Recovery::new(now, stream.ssrc, media)));
+        recovery.on_repair(now, &repair, payload.len());
+        Ok(())
     }
 
     fn try_receive_rtp(
         &mut self,
         now: Instant,
         packet: &[u8],
+        recovered: bool,
         transceivers: &[Transceiver],
         events: &mut VecDeque<Event>,
     ) -> Result<(), DropReason> {
         let size = packet.len();
         let packet = RtpPacket::parse(packet).map_err(|_| DropReason::Malformed)?;
         let shared = self.labels.read(&packet);
-        if let Some(seq) = shared.transport_seq {
+        if let Some(seq) = shared.transport_seq.filter(|_| !recovered) {
             // Also of packets that nobody takes: the sender's estimate counts all that it sent.
             self.recorder.on_packet(now, tombolo_net::SeqNo(seq.0));
         }
         let ssrc = packet.ssrc();
-        if self.outbound.iter().any(|stream| stream.ssrc == ssrc || stream.rtx.ssrc() == ssrc) {
+        if self.outbound.iter().any(|stream| stream.ssrcs().any(|own| own == ssrc)) {
             self.resolve_collision(ssrc);
         }
         let known = self.inbound.iter().find(|stream| stream.ssrc == ssrc);
@@ -72,7 +136,22 @@ impl Media {
         let payload_type = packet.payload_type();
         if let Some(codec) = media.codecs.iter().find(|codec| codec.payload_type == payload_type) {
             let header = packet.header();
-            return self.deliver(now, &packet, header, packet.payload(), binding, codec, media, size, events);
+            let way = if recovered { Way::Recovered } else { Way::First };
+            return self.deliver(
+                now,
+                &packet,
+                header,
+                packet.payload(),
+                way,
+                binding,
+                codec,
+                media,
+                size,
+                events,
+            );
+        }
+        if media.flexfec == Some(payload_type) {
+            return self.receive_repair(now, packet.payload(), binding, media);
         }
         let codec = media.codecs.iter().find(|codec| codec.rtx_payload_type == Some(payload_type));
         let codec = codec.ok_or(DropReason::UnknownPayloadType)?;
@@ -86,7 +165,8 @@ impl Media {
         }
         let primary = Primary { ssrc: primary, payload_type: codec.payload_type };
         let (header, payload) = rtx::unwrap(&packet, primary).ok_or(DropReason::UnknownRepair)?;
-        self.deliver(now, &packet, header, payload, binding, codec, media, size, events)
+        let way = Way::Retransmitted;
+        self.deliver(now, &packet, header, payload, way, binding, codec, media, size, events)
     }
 
     #[expect(
@@ -99,19 +179,22 @@ impl Media {
         packet: &RtpPacket<'_>,
         header: RtpHeader,
         payload: &[u8],
+        way: Way,
         binding: Binding,
         codec: &NegotiatedCodec,
         media: &NegotiatedMedia,
         size: usize,
         events: &mut VecDeque<Event>,
     ) -> Result<(), DropReason> {
-        let retransmitted = header.ssrc != packet.ssrc();
         let stream = self.stream(now, header.ssrc, binding, codec)?;
         let stream = &mut self.inbound[stream];
-        let seq = stream
-            .on_packet(now, header.seq, header.timestamp, retransmitted)
-            .ok_or(DropReason::Duplicate)?;
-        stream.stats.on_packet(now, size - payload.len(), payload.len(), retransmitted);
+        let seq = stream.on_packet(now, header.seq, header.timestamp, way).ok_or(DropReason::Duplicate)?;
+        let retransmitted = way == Way::Retransmitted;
+        if way == Way::Recovered {
+            stream.stats.packets_recovered += 1;
+        } else {
+            stream.stats.on_packet(now, size - payload.len(), payload.len(), retransmitted);
+        }
         let rid = stream.rid;
         if let Some(lost) = stream.nack.poll_lost() {
             let transceiver = binding.transceiver;
@@ -142,6 +225,7 @@ impl Media {
             payload: keep(&mut self.payloads, payload),
             arrival: now,
             retransmitted,
+            recovered: way == Way::Recovered,
             audio_level: audio_level(media, packet),
         }));
         Ok(())
@@ -190,7 +274,7 @@ impl Media {
     /// RFC 3550 §8.2: the peer uses an SSRC of ours. We leave ours and take another.
     fn resolve_collision(&mut self, ssrc: Ssrc) {
         let taken = |candidate: Ssrc, media: &Self| {
-            media.outbound.iter().any(|stream| stream.ssrc == candidate || stream.rtx.ssrc() == candidate)
+            media.outbound.iter().any(|stream| stream.ssrcs().any(|own| own == candidate))
                 || media.inbound.iter().any(|stream| stream.ssrc == candidate)
                 || candidate == ssrc
         };
@@ -204,6 +288,10 @@ impl Media {
             stream.change_ssrc(fresh);
         } else if let Some(stream) = self.outbound.iter_mut().find(|stream| stream.rtx.ssrc() == ssrc) {
             stream.rtx = rtx::Sender::new(fresh, first_seq);
+        } else {
+            // A stream of repair packets, which only descriptions name: none is sent any more.
+            let of = |stream: &&mut Outbound| stream.ssrcs().any(|own| own == ssrc);
+            self.outbound.iter_mut().filter(of).for_each(|stream| stream.protection = None);
         }
     }
 }

@@ -22,6 +22,8 @@ pub(crate) enum Role {
     Primary,
     /// Retransmissions of the stream with this SSRC.
     Repairs(Ssrc),
+    /// Repair packets; each tells what it protects.
+    Protects,
 }
 
 /// Where an SSRC belongs.
@@ -139,11 +141,8 @@ impl Router {
             return self.bind(transceiver, labels, None);
         }
         let mut by_payload_type = receiving(transceivers).filter(|transceiver| {
-            let mut codecs = transceiver.negotiated.iter().flat_map(|media| &media.codecs);
-            codecs.any(|codec| {
-                codec.payload_type == labels.payload_type
-                    || codec.rtx_payload_type == Some(labels.payload_type)
-            })
+            let media = transceiver.negotiated.as_ref();
+            media.is_some_and(|media| media.has_payload_type(labels.payload_type))
         });
         match (by_payload_type.next(), by_payload_type.next()) {
             (Some(transceiver), None) => self.bind(transceiver, labels, None),
@@ -155,6 +154,7 @@ impl Router {
     fn says_more(binding: &Binding, labels: &Labels) -> bool {
         match binding.role {
             Role::Primary => labels.rid.is_some() && labels.rid != binding.rid && binding.rid.is_some(),
+            Role::Protects => false,
             Role::Repairs(_) => labels.repaired_rid.is_some() && labels.repaired_rid != binding.rid,
         }
     }
@@ -166,8 +166,9 @@ impl Router {
         mid_seq: Option<ExtSeqNo>,
     ) -> Result<Binding, DropReason> {
         let media = transceiver.negotiated.as_ref().ok_or(DropReason::UnknownSsrc)?;
+        let protects = media.flexfec == Some(labels.payload_type);
         let named = labels.repaired_rid.or(labels.rid);
-        let rid = if media.receive_rids.is_empty() {
+        let rid = if media.receive_rids.is_empty() || protects {
             None
         } else {
             // RFC 8853: which of several layers it is only the packet can say.
@@ -177,6 +178,8 @@ impl Router {
         let is_rtx = media.codecs.iter().any(|codec| codec.rtx_payload_type == Some(labels.payload_type));
         let role = if is_rtx {
             self.role(transceiver, labels.ssrc, rid, Some(labels)).ok_or(DropReason::UnknownRepair)?
+        } else if protects {
+            Role::Protects
         } else {
             Role::Primary
         };
@@ -197,9 +200,11 @@ impl Router {
         labels: Option<&Labels>,
     ) -> Option<Role> {
         let media = transceiver.negotiated.as_ref()?;
-        let signalled =
-            media.remote_ssrcs.iter().find(|known| known.ssrc == ssrc).and_then(|known| known.repairs);
-        match (signalled, labels) {
+        let signalled = media.remote_ssrcs.iter().find(|known| known.ssrc == ssrc);
+        if signalled.is_some_and(|known| known.protects.is_some()) {
+            return Some(Role::Protects);
+        }
+        match (signalled.and_then(|known| known.repairs), labels) {
             (Some(primary), _) => Some(Role::Repairs(primary)),
             (None, Some(_)) => self.only_primary(transceiver.id, rid),
             (None, None) => None,

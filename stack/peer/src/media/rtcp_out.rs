@@ -7,6 +7,7 @@ use tombolo_net::Ssrc;
 use tombolo_rtp::rtcp::{ReportBlock, write_bye};
 use tombolo_srtp::OutboundContext;
 
+use super::outbound::Outbound;
 use super::{Egress, Kind, Media};
 use crate::transceiver::Transceiver;
 
@@ -142,7 +143,7 @@ impl Media {
     /// Says goodbye for everything that was sent.
     pub(crate) fn close(&mut self, now: Instant, srtp: &mut OutboundContext, egress: &mut Egress) {
         let sent = self.outbound.iter().filter(|stream| stream.last_sent.is_some());
-        let ssrcs: Vec<Ssrc> = sent.flat_map(|stream| [stream.ssrc, stream.rtx.ssrc()]).collect();
+        let ssrcs: Vec<Ssrc> = sent.flat_map(Outbound::ssrcs).collect();
         self.leaving.extend(ssrcs);
         self.write_goodbyes(now, srtp, egress);
     }

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use tombolo_interceptors::bwe::SentPacket;
 use tombolo_interceptors::pacer::Class;
+use tombolo_interceptors::registry::Registry;
 use tombolo_interceptors::rtx;
 use tombolo_interceptors::twcc::SendHistory;
 use tombolo_net::{NtpTime, SeqNo};
@@ -125,6 +126,9 @@ impl Media {
             write_header(out, &header, &media.extensions, &elements, Some(&packet));
             out.extend_from_slice(&payload);
             intercept::outgoing(interceptors, now, out, start);
+            if let Some(protection) = &mut stream.protection {
+                protection.note(&out[start..]);
+            }
         })?;
         if sealed_len > 0 {
             stream.stats.on_packet(now, sealed_len.saturating_sub(len), len, false);
@@ -147,6 +151,18 @@ impl Media {
         if codec.feedback.nack {
             let sealed = (codec.rtx_payload_type.is_none() && sealed_len > 0).then(|| egress.last());
             stream.keep(now, Kept { header, payload, sealed });
+        }
+        if let Some(mut protection) = stream.protection.take() {
+            let numbered = media.numbers_packets(codec).then_some((&mut self.history, &mut self.paced));
+            let mut way = RepairWay { now, media, elements, numbered, interceptors, srtp, egress, stream };
+            if !protection.add(&header, packet.keyframe) {
+                protection.finish(|header, payload| way.send(header, payload));
+                protection.add(&header, packet.keyframe);
+            }
+            if packet.marker {
+                protection.finish(|header, payload| way.send(header, payload));
+            }
+            stream.protection = Some(protection);
         }
         Ok(())
     }
@@ -270,11 +286,53 @@ impl Media {
     }
 }
 
+/// What the repair packets of a stream are sent with.
+struct RepairWay<'a> {
+    now: Instant,
+    media: &'a NegotiatedMedia,
+    /// Those of the packet before.
+    elements: Elements,
+    numbered: Option<(&'a mut SendHistory, &'a mut Option<Box<Paced>>)>,
+    interceptors: &'a mut Registry,
+    srtp: &'a mut OutboundContext,
+    egress: &'a mut Egress,
+    stream: &'a mut Outbound,
+}
+
+impl RepairWay<'_> {
+    /// Sends a repair packet, right behind the packets that it protects: the pacer made room for those. One that finds no room is lost as if the network had dropped it.
+    fn send(&mut self, header: &RtpHeader, payload: &[u8]) {
+        if payload.len() > MAX_PAYLOAD {
+            return;
+        }
+        let Self { now, media, .. } = *self;
+        let transport_seq = self.numbered.as_mut().map(|(history, paced)| {
+            if let Some(paced) = paced {
+                paced.on_sent(0, payload.len() + OVERHEAD);
+            }
+            transport_seq(history, paced, now, payload.len(), Occasion::default())
+        });
+        let elements = Elements { transport_seq, ..self.elements };
+        let sealed = self.egress.push(self.srtp, Kind::Rtp, |out| {
+            let start = out.len();
+            write_header(out, header, &media.extensions, &elements, None);
+            out.extend_from_slice(payload);
+            intercept::outgoing(self.interceptors, now, out, start);
+        });
+        if sealed.is_ok_and(|len| len > 0) {
+            self.stream.stats.fec_packets_sent += 1;
+            self.stream.stats.fec_bytes_sent += payload.len() as u64;
+        }
+    }
+}
+
 impl Outbound {
     /// Goes on under another SSRC; what was sent under the old one is not sent again.
     pub(super) fn change_ssrc(&mut self, ssrc: tombolo_net::Ssrc) {
         self.ssrc = ssrc;
         self.reports = tombolo_interceptors::report::SenderReports::new(ssrc, self.clock_rate);
+        // The peer was told which stream is protected.
+        self.protection = None;
         self.cache = None;
         self.known_to_peer = false;
         self.reported = false;

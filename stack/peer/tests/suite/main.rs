@@ -12,6 +12,8 @@ mod call;
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]
+mod fec;
+#[cfg(test)]
 mod interceptors;
 #[cfg(test)]
 mod jsep;
