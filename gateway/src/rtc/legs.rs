@@ -244,10 +244,19 @@ impl hub::Legs for Legs {
         }
     }
 
-    fn handle_datagram(&mut self, now: Instant, stage: &mut Stage, path: FiveTuple, _: Ecn, data: &mut [u8]) {
+    fn handle_datagram(
+        &mut self,
+        now: Instant,
+        stage: &mut Stage,
+        path: FiveTuple,
+        ecn: Ecn,
+        data: &mut [u8],
+    ) {
         match self.demux.route(&path, data) {
             Route::Session(id) => {
-                self.with_leg(now, stage, id, |leg, _, _| leg.connection.handle_datagram(now, path, data));
+                self.with_leg(now, stage, id, |leg, _, _| {
+                    leg.connection.handle_marked_datagram(now, path, ecn, data)
+                });
             }
             Route::Unknown(reason) => {
                 *self.stats.drops.entry(drop_reason(reason)).or_default() += 1;

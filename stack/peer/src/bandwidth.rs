@@ -14,8 +14,8 @@ type Factory = dyn Fn() -> Box<dyn BandwidthEstimator + Send> + Send + Sync;
 ///
 /// Packets wait in a queue of 4 MiB at most ([`PacerConfig::max_bytes`]) and leave at the estimate's pace: sound first, then
 /// retransmissions, keyframes, and the rest. Probes find out whether more would go; where media do not suffice they are filled
-/// up with repetitions over RTX (RFC 4588), to peers that have it. What the estimator goes by is the peer's transport-wide feedback;
-/// to a peer without it, its REMB is the estimate. To a peer that knows neither packets leave at once, and nothing is told.
+/// up with repetitions over RTX (RFC 4588), to peers that have it. What the estimator goes by is the peer's feedback about each
+/// packet (transport-wide, or RFC 8888); to a peer without it, its REMB is the estimate. To a peer that knows neither packets leave at once, and nothing is told.
 ///
 /// ```
 /// use tombolo::BandwidthEstimation;

@@ -128,6 +128,8 @@ pub struct Feedback {
     pub fir: bool,
     /// `transport-cc`.
     pub transport_cc: bool,
+    /// `ack ccfb` (RFC 8888 §6), which stands for all payload types of a section.
+    pub ccfb: bool,
     /// `goog-remb`.
     pub remb: bool,
 }
@@ -136,7 +138,7 @@ impl Feedback {
     /// What this side can do for a kind of media.
     pub(crate) const fn supported(kind: MediaKind) -> Self {
         let video = matches!(kind, MediaKind::Video);
-        Self { nack: video, pli: video, fir: video, transport_cc: true, remb: video }
+        Self { nack: video, pli: video, fir: video, transport_cc: true, ccfb: true, remb: video }
     }
 
     /// What the section lists for a payload type, the wildcard included.
@@ -150,6 +152,7 @@ impl Feedback {
                 "nack pli" => feedback.pli = true,
                 "ccm fir" => feedback.fir = true,
                 "transport-cc" => feedback.transport_cc = true,
+                "ack ccfb" => feedback.ccfb = true,
                 "goog-remb" => feedback.remb = true,
                 _ => {}
             }
@@ -164,11 +167,21 @@ impl Feedback {
             pli: self.pli && other.pli,
             fir: self.fir && other.fir,
             transport_cc: self.transport_cc && other.transport_cc,
+            ccfb: self.ccfb && other.ccfb,
             remb: self.remb && other.remb,
         }
     }
 
-    /// As `a=rtcp-fb` writes it.
+    /// One of the two messages that tell of every packet, where both could be (RFC 8888 §6).
+    pub(crate) const fn settled(self, prefers_ccfb: bool) -> Self {
+        Self {
+            transport_cc: self.transport_cc && !(self.ccfb && prefers_ccfb),
+            ccfb: self.ccfb && (prefers_ccfb || !self.transport_cc),
+            ..self
+        }
+    }
+
+    /// As `a=rtcp-fb` writes it for a payload type.
     pub(crate) fn names(self) -> impl Iterator<Item = &'static str> {
         [
             (self.remb, "goog-remb"),

@@ -59,6 +59,7 @@ pub struct Config {
     pub(crate) max_rids: usize,
     pub(crate) mtu: usize,
     pub(crate) bandwidth: Option<BandwidthEstimation>,
+    pub(crate) prefers_ccfb: bool,
 }
 
 impl Config {
@@ -85,6 +86,7 @@ impl Config {
             max_rids: 3,
             mtu: 1200,
             bandwidth: None,
+            prefers_ccfb: false,
         }
     }
 
@@ -109,6 +111,7 @@ pub struct ConfigBuilder {
     max_rids: usize,
     mtu: usize,
     bandwidth: Option<BandwidthEstimation>,
+    prefers_ccfb: bool,
 }
 
 impl ConfigBuilder {
@@ -188,6 +191,15 @@ impl ConfigBuilder {
         self
     }
 
+    /// Whether to offer the feedback of RFC 8888 (`ack ccfb`), and to take it where the peer offers transport-wide feedback as well.
+    /// It tells of marks of congestion (ECN), and needs no header extension. Default: no; then it is taken from peers that
+    /// offer nothing else.
+    #[must_use]
+    pub const fn prefer_ccfb(mut self, prefer: bool) -> Self {
+        self.prefers_ccfb = prefer;
+        self
+    }
+
     /// Checks the settings.
     ///
     /// # Errors
@@ -232,6 +244,7 @@ impl ConfigBuilder {
             max_rids: self.max_rids,
             mtu: self.mtu,
             bandwidth: self.bandwidth,
+            prefers_ccfb: self.prefers_ccfb,
         })
     }
 }

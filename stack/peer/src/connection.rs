@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use tombolo_ice::{self as ice, Candidate, CandidateError, Credentials};
 use tombolo_interceptors::registry::Registry;
-use tombolo_net::{Bitrate, Epoch, FiveTuple, Seed, Transmit};
+use tombolo_net::{Bitrate, Ecn, Epoch, FiveTuple, Seed, Transmit};
 use tombolo_rtp::Rid;
 
 use crate::codec::MediaKind;
@@ -390,6 +390,12 @@ impl PeerConnection {
 
     /// Takes a datagram that arrived on `path`. What cannot be used is dropped and counted.
     pub fn handle_datagram(&mut self, now: Instant, path: FiveTuple, data: &mut [u8]) {
+        self.handle_marked_datagram(now, path, Ecn::NotEct, data);
+    }
+
+    /// As [`Self::handle_datagram`], with the ECN codepoint that the datagram arrived with: peers with whom the feedback of RFC 8888
+    /// was agreed on are told of it.
+    pub fn handle_marked_datagram(&mut self, now: Instant, path: FiveTuple, ecn: Ecn, data: &mut [u8]) {
         self.stats.datagrams_received += 1;
         self.stats.bytes_received += data.len() as u64;
         if self.ended {
@@ -398,7 +404,7 @@ impl PeerConnection {
         }
         let class = Class::of(data);
         let taken = match class {
-            Class::Rtp | Class::Rtcp => self.handle_media(now, &path, class, data),
+            Class::Rtp | Class::Rtcp => self.handle_media(now, (&path, ecn), class, data),
             _ => self.transport.handle_datagram(now, path, class, data),
         };
         if let Err(reason) = taken {
@@ -410,7 +416,7 @@ impl PeerConnection {
     fn handle_media(
         &mut self,
         now: Instant,
-        path: &FiveTuple,
+        (path, ecn): (&FiveTuple, Ecn),
         class: Class,
         data: &mut [u8],
     ) -> Result<(), DropReason> {
@@ -418,7 +424,7 @@ impl PeerConnection {
         let transceivers = self.jsep.transceivers();
         let packet = &mut data[..len];
         if class == Class::Rtp {
-            self.media.receive_rtp(now, packet, transceivers, &mut self.events);
+            self.media.receive_rtp(now, ecn, packet, transceivers, &mut self.events);
         } else {
             let Transport { srtp, egress, .. } = &mut self.transport;
             let outlet = srtp.as_mut().map(|srtp| (&mut srtp.outbound, egress));

@@ -144,6 +144,19 @@ impl NegotiatedMedia {
             |codec: &NegotiatedCodec| codec.payload_type == number || codec.rtx_payload_type == Some(number);
         self.codecs.iter().any(media) || self.flexfec == Some(number)
     }
+
+    /// Whether congestion control feedback (RFC 8888) was agreed on, which is so for all codecs or for none.
+    pub(crate) fn has_ccfb(&self) -> bool {
+        self.codecs.first().is_some_and(|codec| codec.feedback.ccfb)
+    }
+
+    pub(crate) fn settle_feedback(&mut self, prefers_ccfb: bool) {
+        let has_ccfb = self.codecs.iter().all(|codec| codec.feedback.ccfb);
+        for codec in &mut self.codecs {
+            codec.feedback.ccfb &= has_ccfb;
+            codec.feedback = codec.feedback.settled(prefers_ccfb);
+        }
+    }
 }
 
 /// The most SSRCs that are taken from one section's `a=ssrc` lines.

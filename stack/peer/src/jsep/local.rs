@@ -184,6 +184,9 @@ fn section(
         let feedback = negotiated.codecs.first().map(|codec| codec.feedback).unwrap_or_default();
         push_flexfec(&mut media, payload_type, feedback);
     }
+    if negotiated.has_ccfb() {
+        media.feedback.push(At::new((None, "ack ccfb".into())));
+    }
     for kind in ExtensionKind::ALL {
         if let Some(id) = negotiated.extensions.id(kind) {
             media.extmaps.push(At::new(Extmap { id, direction: None, uri: kind.uri().into() }));
@@ -338,7 +341,10 @@ impl<'a> OfferPlan<'a> {
         }
         let payload_type = self.free_payload_type(capability.payload_type, None);
         let rtx = capability.rtx_payload_type.map(|rtx| self.free_payload_type(rtx, Some(payload_type)));
-        let feedback = Feedback::supported(MediaKind::of(capability.codec));
+        let feedback = Feedback {
+            ccfb: self.config.prefers_ccfb,
+            ..Feedback::supported(MediaKind::of(capability.codec))
+        };
         let codec =
             NegotiatedCodec { codec: capability.codec, payload_type, rtx_payload_type: rtx, h264, feedback };
         self.codecs.push(codec);

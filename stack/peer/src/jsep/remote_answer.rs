@@ -82,6 +82,7 @@ fn accepted(
         return refuse(SdpReason::CodecNotOffered);
     }
     theirs.flexfec = theirs.flexfec.filter(|_| theirs.flexfec == ours.flexfec);
+    theirs.settle_feedback(config.prefers_ccfb);
     theirs.extensions = answered_extensions(&ours.extensions, answered)?;
     theirs.reduced_size &= offered.rtcp_rsize;
     check_simulcast(offered, answered)?;

@@ -98,6 +98,7 @@ fn acceptable(config: &Config, sdp: &Sdp, media: &Media) -> Result<Option<Negoti
     // An answerer sends one stream per section, even where the offerer would receive several.
     if let Some(negotiated) = &mut negotiated {
         negotiated.send_rids.clear();
+        negotiated.settle_feedback(config.prefers_ccfb);
     }
     // RFC 8035 §3.1: without rtcp-mux in the offer there is none in the answer, so the section is rejected.
     Ok(negotiated.filter(|_| !media.is_rejected() && media.rtcp_mux.is_some()))

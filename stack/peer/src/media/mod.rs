@@ -32,6 +32,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use rand_core::Rng as _;
+use tombolo_interceptors::ccfb;
 use tombolo_interceptors::feedback::Composer;
 use tombolo_interceptors::registry::Registry;
 use tombolo_interceptors::report::{Interval, IntervalConfig, Members};
@@ -70,6 +71,8 @@ pub(crate) struct Media {
     outbound: Vec<Outbound>,
     clocks: Vec<StreamClock>,
     recorder: Recorder,
+    /// The same for peers that want to be told by source and sequence number.
+    ccfb_recorder: ccfb::Recorder,
     history: SendHistory,
     /// Where bandwidth is estimated; then packets wait here for their time to leave.
     paced: Option<Box<Paced>>,
@@ -99,7 +102,9 @@ impl Media {
         let interval_rng = Seed::fork(&mut rng).rng();
         let first_seq = SeqNo(rng.next_u32() as u16);
         let reporter = Ssrc(rng.next_u32());
-        let recorder = RecorderConfig::default().max_len_bytes(config.mtu.saturating_sub(120));
+        let max_len = config.mtu.saturating_sub(120);
+        let recorder = RecorderConfig::default().max_len_bytes(max_len);
+        let ccfb_recorder = ccfb::RecorderConfig::default().max_len_bytes(max_len);
         Self {
             epoch,
             rng,
@@ -110,6 +115,7 @@ impl Media {
             outbound: Vec::new(),
             clocks: Vec::new(),
             recorder: Recorder::new(recorder),
+            ccfb_recorder: ccfb::Recorder::new(ccfb_recorder),
             history: SendHistory::new(first_seq),
             paced: config.bandwidth.as_ref().map(|estimation| Box::new(Paced::new(estimation))),
             composer: Composer::new(cname, false),
@@ -310,6 +316,7 @@ impl Media {
         let ended = self.inbound.iter().filter_map(|stream| Some(stream.ended? + STRAGGLERS));
         let others = [
             self.recorder.poll_timeout(),
+            self.ccfb_recorder.poll_timeout(),
             self.interval.poll_timeout(),
             self.interceptors.poll_timeout(),
             self.paced.as_ref().and_then(|paced| paced.poll_timeout()),

@@ -3,8 +3,11 @@
 use std::time::{Duration, Instant};
 
 use tombolo_interceptors::bwe::{BandwidthEstimator, PacketResult, ProbeId, SentPacket};
+use tombolo_interceptors::ccfb;
 use tombolo_interceptors::pacer::{Class, Outgoing, Pacer, Released};
-use tombolo_net::{Bitrate, Ssrc};
+use tombolo_net::{Bitrate, ExtSeqNo, Ssrc};
+use tombolo_rtp::RtpHeader;
+use tombolo_rtp::rtcp::CongestionFeedback;
 
 use super::outbound::{Kept, OutgoingPacket};
 use crate::bandwidth::BandwidthEstimation;
@@ -39,16 +42,24 @@ pub(super) struct Occasion {
     pub(super) is_padding: bool,
 }
 
-/// What the peer tells of what arrives.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+impl Occasion {
+    const fn packet(self, number: ExtSeqNo, size_bytes: u32) -> SentPacket {
+        SentPacket { number, size_bytes, is_padding: self.is_padding, probe: self.probe }
+    }
+}
+
+/// What the peer tells of what arrives; of several kinds the last counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Feedback {
     /// Nothing.
     #[default]
     None,
     /// Its own estimate (REMB).
     Estimate,
-    /// The fate of each packet.
-    Packets,
+    /// The fate of each packet, by transport-wide number
+    TransportWide,
+    /// or by source and sequence number (RFC 8888).
+    BySource,
 }
 
 /// The pacer and the estimator of a connection.
@@ -61,6 +72,7 @@ pub(super) struct Paced {
     /// What the peer's description limits media to.
     limit: Option<Bitrate>,
     results: Vec<PacketResult>,
+    by_source: ccfb::SendHistory,
     /// Bytes that were sent for the first time, without headers, and bytes that were sent at all. Both fade.
     media_bytes: u64,
     all_bytes: u64,
@@ -76,6 +88,7 @@ impl Paced {
             remb: None,
             limit: None,
             results: Vec::new(),
+            by_source: ccfb::SendHistory::new(),
             media_bytes: 0,
             all_bytes: 0,
             told: None,
@@ -90,16 +103,16 @@ impl Paced {
         let mut limit = Some(0);
         for transceiver in sending {
             let Some(media) = &transceiver.negotiated else { continue };
-            let feedback = if media.codecs.iter().any(|codec| media.numbers_packets(codec)) {
-                Feedback::Packets
+            let feedback = if media.has_ccfb() {
+                Feedback::BySource
+            } else if media.codecs.iter().any(|codec| media.numbers_packets(codec)) {
+                Feedback::TransportWide
             } else if media.codecs.iter().any(|codec| codec.feedback.remb) {
                 Feedback::Estimate
             } else {
                 Feedback::None
             };
-            if self.feedback != Feedback::Packets && feedback != Feedback::None {
-                self.feedback = feedback;
-            }
+            self.feedback = self.feedback.max(feedback);
             limit = limit.zip(media.max_bitrate).map(|(sum, limit)| sum + limit.as_bps());
         }
         self.limit = limit.filter(|&limit| limit > 0).map(Bitrate::from_bps);
@@ -126,9 +139,25 @@ impl Paced {
         self.pacer.poll(now)
     }
 
-    /// Takes note of a packet that the peer's feedback will name.
-    pub(super) fn on_numbered(&mut self, now: Instant, packet: &SentPacket) {
-        self.estimator.on_sent(now, packet);
+    /// Takes note of a packet with a transport-wide number.
+    pub(super) fn on_numbered(
+        &mut self,
+        now: Instant,
+        number: ExtSeqNo,
+        size_bytes: u32,
+        occasion: Occasion,
+    ) {
+        if self.feedback == Feedback::TransportWide {
+            self.estimator.on_sent(now, &occasion.packet(number, size_bytes));
+        }
+    }
+
+    /// Takes note of a packet whose fate is told by source and sequence number.
+    pub(super) fn on_named(&mut self, now: Instant, header: &RtpHeader, size_bytes: u32, occasion: Occasion) {
+        if self.feedback == Feedback::BySource {
+            let number = self.by_source.on_sent(now, header.ssrc, header.seq, size_bytes);
+            self.estimator.on_sent(now, &occasion.packet(number, size_bytes));
+        }
     }
 
     /// Takes note of a packet that leaves, with `media_bytes` of media that were not sent before.
@@ -141,12 +170,22 @@ impl Paced {
         }
     }
 
-    /// Reads feedback: `read` hands over what became of each packet.
-    pub(super) fn on_feedback(&mut self, now: Instant, read: impl FnOnce(&mut Vec<PacketResult>)) {
+    /// Reads transport-wide feedback: `read` hands over what became of each packet.
+    pub(super) fn on_transport_feedback(&mut self, now: Instant, read: impl FnOnce(&mut Vec<PacketResult>)) {
         self.results.clear();
         read(&mut self.results);
-        self.estimator.on_feedback(now, &mut self.results);
-        self.follow();
+        if self.feedback == Feedback::TransportWide {
+            self.estimator.on_feedback(now, &mut self.results);
+            self.follow();
+        }
+    }
+
+    pub(super) fn on_congestion_feedback(&mut self, now: Instant, feedback: &CongestionFeedback<'_>) {
+        let results = self.by_source.on_feedback(feedback);
+        if self.feedback == Feedback::BySource {
+            self.estimator.on_feedback(now, results);
+            self.follow();
+        }
     }
 
     pub(super) fn on_remb(&mut self, bitrate: Bitrate) {
@@ -184,7 +223,7 @@ impl Paced {
         match self.feedback {
             Feedback::None => None,
             Feedback::Estimate => Some(self.remb.unwrap_or_else(|| self.estimator.estimate())),
-            Feedback::Packets => Some(self.estimator.estimate()),
+            Feedback::TransportWide | Feedback::BySource => Some(self.estimator.estimate()),
         }
     }
 

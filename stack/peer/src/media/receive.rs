@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use tombolo_interceptors::fec::flexfec;
 use tombolo_interceptors::registry::{PacketMut, Registry, Stretch};
 use tombolo_interceptors::rtx::{self, Primary};
-use tombolo_net::{ExtSeqNo, Ssrc};
+use tombolo_net::{Ecn, ExtSeqNo, Ssrc};
 use tombolo_rtp::codec::is_keyframe;
 use tombolo_rtp::ext::{AudioLevel, ExtensionKind};
 use tombolo_rtp::{RtpHeader, RtpPacket};
@@ -28,34 +28,36 @@ const ARENA_BYTES: usize = 32 << 10;
 const IDLE: Duration = Duration::from_secs(10);
 
 impl Media {
-    /// Takes one opened RTP packet.
+    /// Takes one opened RTP packet that arrived with the mark `ecn`.
     pub(crate) fn receive_rtp(
         &mut self,
         now: Instant,
+        ecn: Ecn,
         packet: &mut [u8],
         transceivers: &[Transceiver],
         events: &mut VecDeque<Event>,
     ) {
         self.note_for_recovery(packet);
-        self.take_rtp(now, packet, false, transceivers, events);
+        self.take_rtp(now, Some(ecn), packet, transceivers, events);
         let mut recovered = std::mem::take(&mut self.recovered);
         while self.poll_recovered(&mut recovered) {
-            self.take_rtp(now, &mut recovered, true, transceivers, events);
+            self.take_rtp(now, None, &mut recovered, transceivers, events);
         }
         self.recovered = recovered;
     }
 
+    /// `arrived` is the mark that the packet came with; `None` for one that was recovered.
     fn take_rtp(
         &mut self,
         now: Instant,
+        arrived: Option<Ecn>,
         packet: &mut [u8],
-        recovered: bool,
         transceivers: &[Transceiver],
         events: &mut VecDeque<Event>,
     ) {
         let taken = intercept::incoming(&mut self.interceptors, now, packet)
             .ok_or(DropReason::Intercepted)
-            .and_then(|packet| self.try_receive_rtp(now, packet, recovered, transceivers, events));
+            .and_then(|packet| self.try_receive_rtp(now, arrived, packet, transceivers, events));
         if let Err(reason) = taken {
             self.drops.add(reason);
         }
@@ -107,15 +109,15 @@ impl Media {
     fn try_receive_rtp(
         &mut self,
         now: Instant,
+        arrived: Option<Ecn>,
         packet: &[u8],
-        recovered: bool,
         transceivers: &[Transceiver],
         events: &mut VecDeque<Event>,
     ) -> Result<(), DropReason> {
         let size = packet.len();
         let packet = RtpPacket::parse(packet).map_err(|_| DropReason::Malformed)?;
         let shared = self.labels.read(&packet);
-        if let Some(seq) = shared.transport_seq.filter(|_| !recovered) {
+        if let Some(seq) = shared.transport_seq.filter(|_| arrived.is_some()) {
             // Also of packets that nobody takes: the sender's estimate counts all that it sent.
             self.recorder.on_packet(now, tombolo_net::SeqNo(seq.0));
         }
@@ -133,10 +135,13 @@ impl Media {
         let binding = self.router.route(&labels, transceivers)?;
         let transceiver = transceivers.iter().find(|one| one.id == binding.transceiver);
         let media = transceiver.and_then(|one| one.negotiated.as_ref()).ok_or(DropReason::UnknownSsrc)?;
+        if let Some(ecn) = arrived.filter(|_| media.has_ccfb()) {
+            self.ccfb_recorder.on_packet(now, ssrc, packet.seq(), ecn);
+        }
         let payload_type = packet.payload_type();
         if let Some(codec) = media.codecs.iter().find(|codec| codec.payload_type == payload_type) {
             let header = packet.header();
-            let way = if recovered { Way::Recovered } else { Way::First };
+            let way = if arrived.is_none() { Way::Recovered } else { Way::First };
             return self.deliver(
                 now,
                 &packet,

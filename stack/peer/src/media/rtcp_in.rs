@@ -58,6 +58,11 @@ impl Media {
                         paced.on_remb(remb.bitrate);
                     }
                 }
+                Packet::CongestionFeedback(feedback) => {
+                    if let Some(paced) = &mut self.paced {
+                        paced.on_congestion_feedback(now, &feedback);
+                    }
+                }
                 Packet::TransportFeedback(feedback) => self.on_transport_feedback(now, &feedback),
                 _ => {}
             }
@@ -74,7 +79,7 @@ impl Media {
     fn on_transport_feedback(&mut self, now: Instant, feedback: &TransportFeedback<'_>) {
         let history = &mut self.history;
         match &mut self.paced {
-            Some(paced) => paced.on_feedback(now, |results| {
+            Some(paced) => paced.on_transport_feedback(now, |results| {
                 history.on_feedback(feedback, |result| results.push(result));
             }),
             None => {

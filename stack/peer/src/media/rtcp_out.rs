@@ -77,6 +77,14 @@ impl Media {
             }
             self.push_feedback(now, reporter, srtp, egress);
         }
+        let wall = self.epoch.ntp_at(now);
+        loop {
+            self.feedback.clear();
+            if !self.ccfb_recorder.write_feedback(now, wall, reporter, &mut self.feedback) {
+                break;
+            }
+            self.push_feedback(now, reporter, srtp, egress);
+        }
         for index in 0..self.interceptors.len() {
             self.feedback.clear();
             if self.interceptors.write_feedback(index, now, reporter, &mut self.feedback) {

@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use tombolo_interceptors::bwe::SentPacket;
 use tombolo_interceptors::pacer::Class;
 use tombolo_interceptors::registry::Registry;
 use tombolo_interceptors::rtx;
@@ -116,9 +115,14 @@ impl Media {
         let elements = Elements {
             mid: transceiver.mid.filter(|_| !stream.known_to_peer),
             rid: stream.rid.filter(|_| !stream.known_to_peer).map(|rid| (ExtensionKind::Rid, rid)),
-            transport_seq: media
-                .numbers_packets(codec)
-                .then(|| transport_seq(&mut self.history, &mut self.paced, now, len, occasion)),
+            transport_seq: number(
+                &mut self.history,
+                &mut self.paced,
+                (media, codec),
+                now,
+                (&header, len),
+                occasion,
+            ),
             sent: wall,
         };
         let sealed_len = egress.push(srtp, Kind::Rtp, |out| {
@@ -153,8 +157,9 @@ impl Media {
             stream.keep(now, Kept { header, payload, sealed });
         }
         if let Some(mut protection) = stream.protection.take() {
-            let numbered = media.numbers_packets(codec).then_some((&mut self.history, &mut self.paced));
-            let mut way = RepairWay { now, media, elements, numbered, interceptors, srtp, egress, stream };
+            let numbering = (&mut self.history, &mut self.paced);
+            let terms = (media, codec);
+            let mut way = RepairWay { now, terms, elements, numbering, interceptors, srtp, egress, stream };
             if !protection.add(&header, packet.keyframe) {
                 protection.finish(|header, payload| way.send(header, payload));
                 protection.add(&header, packet.keyframe);
@@ -227,9 +232,14 @@ impl Media {
             // The peer may not have bound the RTX stream yet, and never reports on it.
             mid: transceiver.mid,
             rid: rid.map(|rid| (ExtensionKind::RepairedRid, rid)),
-            transport_seq: media
-                .numbers_packets(codec)
-                .then(|| transport_seq(&mut self.history, &mut self.paced, now, len, occasion)),
+            transport_seq: number(
+                &mut self.history,
+                &mut self.paced,
+                (media, codec),
+                now,
+                (&header, len),
+                occasion,
+            ),
             sent: wall,
         };
         let sealed = egress.push(srtp, Kind::Rtp, |out| {
@@ -266,9 +276,14 @@ impl Media {
         let elements = Elements {
             mid: transceiver.mid,
             rid: rid.map(|rid| (ExtensionKind::RepairedRid, rid)),
-            transport_seq: media
-                .numbers_packets(codec)
-                .then(|| transport_seq(&mut self.history, &mut self.paced, now, len.into(), occasion)),
+            transport_seq: number(
+                &mut self.history,
+                &mut self.paced,
+                (media, codec),
+                now,
+                (&header, len.into()),
+                occasion,
+            ),
             sent: wall,
         };
         let sealed = egress.push(srtp, Kind::Rtp, |out| {
@@ -289,10 +304,10 @@ impl Media {
 /// What the repair packets of a stream are sent with.
 struct RepairWay<'a> {
     now: Instant,
-    media: &'a NegotiatedMedia,
+    terms: (&'a NegotiatedMedia, &'a NegotiatedCodec),
     /// Those of the packet before.
     elements: Elements,
-    numbered: Option<(&'a mut SendHistory, &'a mut Option<Box<Paced>>)>,
+    numbering: (&'a mut SendHistory, &'a mut Option<Box<Paced>>),
     interceptors: &'a mut Registry,
     srtp: &'a mut OutboundContext,
     egress: &'a mut Egress,
@@ -305,17 +320,16 @@ impl RepairWay<'_> {
         if payload.len() > MAX_PAYLOAD {
             return;
         }
-        let Self { now, media, .. } = *self;
-        let transport_seq = self.numbered.as_mut().map(|(history, paced)| {
-            if let Some(paced) = paced {
-                paced.on_sent(0, payload.len() + OVERHEAD);
-            }
-            transport_seq(history, paced, now, payload.len(), Occasion::default())
-        });
+        let Self { now, terms, .. } = *self;
+        let (history, paced) = &mut self.numbering;
+        if let Some(paced) = paced {
+            paced.on_sent(0, payload.len() + OVERHEAD);
+        }
+        let transport_seq = number(history, paced, terms, now, (header, payload.len()), Occasion::default());
         let elements = Elements { transport_seq, ..self.elements };
         let sealed = self.egress.push(self.srtp, Kind::Rtp, |out| {
             let start = out.len();
-            write_header(out, header, &media.extensions, &elements, None);
+            write_header(out, header, &terms.0.extensions, &elements, None);
             out.extend_from_slice(payload);
             intercept::outgoing(self.interceptors, now, out, start);
         });
@@ -345,21 +359,28 @@ fn codec<'m>(media: &'m NegotiatedMedia, packet: &OutgoingPacket) -> Option<&'m 
     })
 }
 
-/// The transport-wide number of a packet with `len` bytes of payload, that leaves now.
-fn transport_seq(
+/// Takes note of a packet with `len` bytes of payload that leaves now; its transport-wide number, where both the extension and its
+/// feedback were negotiated.
+fn number(
     history: &mut SendHistory,
     paced: &mut Option<Box<Paced>>,
+    (media, codec): (&NegotiatedMedia, &NegotiatedCodec),
     now: Instant,
-    len: usize,
+    (header, len): (&RtpHeader, usize),
     occasion: Occasion,
-) -> SeqNo {
+) -> Option<SeqNo> {
     let size_bytes = (len + OVERHEAD) as u32;
+    if let Some(paced) = paced.as_mut().filter(|_| codec.feedback.ccfb) {
+        paced.on_named(now, header, size_bytes, occasion);
+    }
+    if !media.numbers_packets(codec) {
+        return None;
+    }
     let number = history.on_sent(now, size_bytes);
     if let Some(paced) = paced {
-        let Occasion { probe, is_padding } = occasion;
-        paced.on_numbered(now, &SentPacket { number, size_bytes, is_padding, probe });
+        paced.on_numbered(now, number, size_bytes, occasion);
     }
-    number.wire()
+    Some(number.wire())
 }
 
 /// The clock of a media stream, tied to the wall clock anew when the media has jumped: another participant is shown.

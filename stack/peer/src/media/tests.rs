@@ -85,7 +85,13 @@ impl Negotiated {
 
     /// Gives it one packet; the one that came out, and the section it came out of.
     fn rtp(&mut self, packet: &Sent) -> Option<(String, ReceivedPacket)> {
-        self.media.receive_rtp(self.now, &mut packet.bytes(), &self.transceivers, &mut self.events);
+        self.media.receive_rtp(
+            self.now,
+            tombolo_net::Ecn::NotEct,
+            &mut packet.bytes(),
+            &self.transceivers,
+            &mut self.events,
+        );
         let event = self.events.drain(..).find_map(|event| match event {
             Event::Rtp(packet) => Some(packet),
             _ => None,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use bytes::Bytes;
-use tombolo::net::{Epoch, FiveTuple, RtpTime, Seed, SeqNo, Transmit};
+use tombolo::net::{Ecn, Epoch, FiveTuple, RtpTime, Seed, SeqNo, Transmit};
 use tombolo::sdp::{Direction, SessionDescription};
 use tombolo::{
     Codec, Config, ConfigBuilder, ConnectionState, Event, MediaKind, OutgoingPacket, PeerConnection,
@@ -18,6 +18,8 @@ use tombolo_netsim::{Machine, Pair};
 pub(crate) struct Peer {
     pub(crate) pc: PeerConnection,
     pub(crate) events: Vec<Event>,
+    /// The mark that datagrams arrive with.
+    pub(crate) ecn: Ecn,
     next_seq: BTreeMap<TransceiverId, u16>,
 }
 
@@ -58,7 +60,7 @@ impl Peer {
         let seed = Seed::from_number(1000 + u64::from(number));
         let mut pc = PeerConnection::new(Arc::new(config.build().unwrap()), &seed, epoch, now);
         pc.add_local_candidate(now, address(number)).unwrap();
-        Self { pc, events: Vec::new(), next_seq: BTreeMap::new() }
+        Self { pc, events: Vec::new(), ecn: Ecn::NotEct, next_seq: BTreeMap::new() }
     }
 
     fn collect(&mut self) {
@@ -102,7 +104,7 @@ pub(crate) fn packet(codec: Codec, seq: u16) -> OutgoingPacket {
 
 impl Machine for Peer {
     fn handle_datagram(&mut self, now: Instant, path: FiveTuple, data: &mut [u8]) {
-        self.pc.handle_datagram(now, path, data);
+        self.pc.handle_marked_datagram(now, path, self.ecn, data);
         self.collect();
     }
 
