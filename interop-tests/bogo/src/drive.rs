@@ -50,6 +50,7 @@ fn path() -> FiveTuple {
 impl Driver<'_> {
     fn exchange(&mut self) -> Result<(), Failure> {
         loop {
+            self.send();
             if matches!(self.handle_events()?, Next::Done) {
                 return Ok(());
             }
@@ -175,7 +176,10 @@ impl Driver<'_> {
 
     fn write(&mut self, data: &[u8]) -> Result<(), Failure> {
         let now = self.now;
-        self.connection.write(now, data).map_err(|error| Failure::failed(format!("write: {error}")))
+        self.connection.write(now, data).map_err(|error| Failure::failed(format!("write: {error}")))?;
+        // The runner wants what is sent in the order in which it was asked for.
+        self.send();
+        Ok(())
     }
 
     fn update_keys(&mut self) -> Result<(), Failure> {

@@ -87,6 +87,8 @@ struct Draft {
     groups: Option<Vec<KeyExchangeGroup>>,
     asks_clients: bool,
     rejects: bool,
+    verifies: bool,
+    verifies_itself: bool,
     writes_first: bool,
     resumes: u32,
     set: Vec<Setting>,
@@ -98,12 +100,12 @@ type Setting = Box<dyn FnOnce(ConfigBuilder) -> ConfigBuilder>;
 /// Takes every certificate, or none.
 #[derive(Debug)]
 struct Verifier {
-    rejects: bool,
+    rejects: Option<AlertDescription>,
 }
 
 impl CertificateVerifier for Verifier {
     fn verify(&self, _chain: &ShownChain<'_>, _now: Instant) -> Result<(), AlertDescription> {
-        if self.rejects { Err(AlertDescription::BAD_CERTIFICATE) } else { Ok(()) }
+        self.rejects.map_or(Ok(()), Err)
     }
 }
 
@@ -165,6 +167,8 @@ impl Draft {
             groups: None,
             asks_clients: false,
             rejects: false,
+            verifies: false,
+            verifies_itself: false,
             writes_first: false,
             resumes: 0,
             set: Vec::new(),
@@ -179,8 +183,10 @@ impl Draft {
             "-server" => options.role = Role::Server,
             "-no-tls13" => self.max_version = 0xfefd,
             "-no-tls12" => self.min_version = 0xfefc,
-            "-no-tls11" | "-no-tls1" | "-use-custom-verify-callback" | "-expect-verify-result" => {}
-            "-require-any-client-certificate" | "-verify-peer" => self.asks_clients = true,
+            "-no-tls11" | "-no-tls1" | "-expect-verify-result" => {}
+            "-use-custom-verify-callback" => self.verifies_itself = true,
+            "-require-any-client-certificate" => self.asks_clients = true,
+            "-verify-peer" => (self.asks_clients, self.verifies) = (true, true),
             "-verify-fail" => self.rejects = true,
             "-shim-writes-first" => self.writes_first = true,
             "-shim-shuts-down" => options.closes_at_once = true,
@@ -266,12 +272,12 @@ impl Draft {
         let (min, max) = self.versions()?;
         let mut builder = Config::builder(certificate)
             .versions(min, max)
-            .mtu(16384)
+            .mtu(17000)
             .srtp_profiles(Vec::new())
             .initial_retransmit_timeout(Duration::from_millis(400))
             .max_retransmit_timeout(Duration::from_secs(60))
             .max_retransmits(12)
-            .verifier(Arc::new(Verifier { rejects: self.rejects }));
+            .verifier(Arc::new(Verifier { rejects: self.rejection() }));
         if !self.asks_clients {
             builder = builder.anonymous_clients();
         }
@@ -284,6 +290,15 @@ impl Draft {
         let config = builder.build().map_err(|error| unimplemented(error.to_string()))?;
         self.options.config = Arc::new(config);
         Ok(self.options)
+    }
+
+    /// The alert that certificates are refused with. Without being asked to verify, BoringSSL takes what it finds wrong.
+    fn rejection(&self) -> Option<AlertDescription> {
+        match (self.rejects, self.verifies_itself) {
+            (true, true) => Some(AlertDescription::CERTIFICATE_UNKNOWN),
+            (true, false) if self.verifies || self.asks_clients => Some(AlertDescription::HANDSHAKE_FAILURE),
+            _ => None,
+        }
     }
 
     /// The versions that are allowed. They count down.

@@ -33,6 +33,7 @@ descriptions! {
     CLOSE_NOTIFY = 0, "close_notify";
     UNEXPECTED_MESSAGE = 10, "unexpected_message";
     BAD_RECORD_MAC = 20, "bad_record_mac";
+    RECORD_OVERFLOW = 22, "record_overflow";
     HANDSHAKE_FAILURE = 40, "handshake_failure";
     BAD_CERTIFICATE = 42, "bad_certificate";
     UNSUPPORTED_CERTIFICATE = 43, "unsupported_certificate";

@@ -7,7 +7,7 @@ use tombolo_crypto::{CryptoProvider, KeyExchangeGroup};
 
 use crate::certificate::Certificate;
 use crate::connection_id::MAX_OWN_ID_LEN;
-use crate::flight::{MIN_MTU, Retransmission};
+use crate::flight::{MAX_MTU, MIN_MTU, Retransmission};
 use crate::key_log::KeyLog;
 use crate::srtp::SrtpProfileId;
 use crate::suite::{CipherSuite, group_id};
@@ -40,8 +40,8 @@ pub struct Config {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// The MTU is not between 256 and 16384.
-    #[error("the MTU must be from 256 to 16384 bytes")]
+    /// The MTU is not between 256 and 65507.
+    #[error("the MTU must be from 256 to 65507 bytes")]
     Mtu,
     /// The lengths of an SRTP profile's keys are not known.
     #[error("unknown SRTP profile {0:?}")]
@@ -239,7 +239,7 @@ impl ConfigBuilder {
         self
     }
 
-    /// The longest datagram, in bytes of UDP payload, from 256 to 16384. A handshake goes below it when datagrams
+    /// The longest datagram, in bytes of UDP payload, from 256 to 65507. A handshake goes below it when datagrams
     /// are lost. Default: 1200.
     #[must_use]
     pub const fn mtu(mut self, bytes: usize) -> Self {
@@ -307,7 +307,7 @@ impl ConfigBuilder {
     /// [`ConfigError`] names the setting that is out of range.
     pub fn build(self) -> Result<Config, ConfigError> {
         let config = self.0;
-        if !(MIN_MTU..=16384).contains(&config.mtu) {
+        if !(MIN_MTU..=MAX_MTU).contains(&config.mtu) {
             return Err(ConfigError::Mtu);
         }
         if let Some(unknown) =
@@ -341,7 +341,7 @@ mod tests {
         let builder = || Config::builder(certificate(1));
         assert!(builder().build().is_ok());
         assert_eq!(builder().mtu(255).build().map(|_| ()), Err(ConfigError::Mtu));
-        assert_eq!(builder().mtu(16385).build().map(|_| ()), Err(ConfigError::Mtu));
+        assert_eq!(builder().mtu(65508).build().map(|_| ()), Err(ConfigError::Mtu));
         let unknown = SrtpProfileId(5);
         let built = builder().srtp_profiles(vec![unknown]).build().map(|_| ());
         assert_eq!(built, Err(ConfigError::SrtpProfile(unknown)));

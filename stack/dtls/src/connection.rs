@@ -25,7 +25,7 @@ use crate::identity::PeerIdentity;
 use crate::key_update::KeyUpdate;
 use crate::listener::Proven;
 use crate::queue::{DatagramQueue, Held, Sealed};
-use crate::record::{ContentType, RecordLayer};
+use crate::record::{ContentType, MAX_CONTENT_LEN, RecordLayer};
 use crate::session::{MAX_EXPORT_LEN, Parameters, Session};
 use crate::stats::Stats;
 use crate::transcript::Transcript;
@@ -271,7 +271,7 @@ impl Connection {
     /// The most bytes that [`Connection::write`] takes at once.
     #[must_use]
     pub fn max_write_len(&self) -> usize {
-        self.config.mtu - self.records.max_overhead()
+        (self.config.mtu - self.records.max_overhead()).min(MAX_CONTENT_LEN)
     }
 
     /// Sends application data as one record in one datagram.

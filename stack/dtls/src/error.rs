@@ -74,6 +74,9 @@ pub enum PeerError {
     /// A message of DTLS 1.3 without an extension that it must have.
     #[error("an extension is missing")]
     MissingExtension,
+    /// An authenticated record with more than 2¹⁴ bytes.
+    #[error("a record is too long")]
+    RecordOverflow,
     /// A handshake message out of turn.
     #[error("unexpected message")]
     UnexpectedMessage,
@@ -101,6 +104,7 @@ impl PeerError {
             Self::UnsolicitedExtension => AlertDescription::UNSUPPORTED_EXTENSION,
             Self::NoApplicationProtocol => AlertDescription::NO_APPLICATION_PROTOCOL,
             Self::MissingExtension => AlertDescription::MISSING_EXTENSION,
+            Self::RecordOverflow => AlertDescription::RECORD_OVERFLOW,
             Self::UnexpectedMessage => AlertDescription::UNEXPECTED_MESSAGE,
             Self::Malformed(_) => AlertDescription::DECODE_ERROR,
         }

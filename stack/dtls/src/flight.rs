@@ -14,10 +14,12 @@ use std::time::{Duration, Instant};
 use crate::fragment::{Fragment, HEADER_LEN, HandshakeType};
 use crate::handshake::HANDSHAKE_EPOCH;
 use crate::pieces::Pieces;
-use crate::record::{ContentType, RecordLayer, RecordNumber};
+use crate::record::{ContentType, MAX_CONTENT_LEN, RecordLayer, RecordNumber};
 
 /// The shortest datagram, in bytes, that a handshake is cut to.
 pub(crate) const MIN_MTU: usize = 256;
+/// The longest datagram, in bytes: what UDP takes over IPv4.
+pub(crate) const MAX_MTU: usize = 65_507;
 /// How many parts of a flight are known by the numbers of their records, so that the peer can acknowledge them.
 const MAX_SENT: usize = 256;
 /// How many acknowledged pieces of a message are told apart.
@@ -91,7 +93,8 @@ pub(crate) struct Flight {
     items: Vec<Item>,
     sent: VecDeque<Sent>,
     epoch: u64,
-    next_message_seq: u16,
+    /// 2¹⁶ when all numbers are used up.
+    next_message_seq: u32,
     /// Bytes of the datagrams that the handshake is cut to.
     mtu: usize,
     /// The item and the offset in it that are written next; `None` when nothing is to be sent.
@@ -127,7 +130,7 @@ impl Flight {
 
     /// Starts the numbers of messages, before anything is pushed.
     pub(crate) const fn start_at(&mut self, message_seq: u16) {
-        self.next_message_seq = message_seq;
+        self.next_message_seq = message_seq as u32;
     }
 
     /// Forgets the flight before, which the peer has answered, and starts to prepare the next one.
@@ -147,8 +150,8 @@ impl Flight {
         body: Vec<u8>,
         hash: impl FnOnce(&Fragment<'_>),
     ) {
-        let message_seq = self.next_message_seq;
-        self.next_message_seq = self.next_message_seq.saturating_add(1);
+        let message_seq = self.next_message_seq as u16;
+        self.next_message_seq += 1;
         self.epoch = self.epoch.max(epoch);
         hash(&Fragment { msg_type, length: body.len(), message_seq, offset: 0, bytes: &body });
         let acknowledged = Pieces::default();
@@ -158,7 +161,7 @@ impl Flight {
 
     /// Whether another message can be numbered: the numbers never wrap (RFC 9147 §5.2).
     pub(crate) const fn has_numbers(&self) -> bool {
-        self.next_message_seq < u16::MAX
+        self.next_message_seq <= u16::MAX as u32
     }
 
     /// Takes the numbers of records that the peer has taken.
@@ -201,6 +204,11 @@ impl Flight {
     /// The epoch that our last flight ended in, and that alerts go out in.
     pub(crate) const fn epoch(&self) -> u64 {
         self.epoch
+    }
+
+    /// The longest datagram that the handshake is cut to at this time, in bytes.
+    pub(crate) const fn mtu(&self) -> usize {
+        self.mtu
     }
 
     /// The time after which the parts that came of a flight are acknowledged (RFC 9147 §7.1).
@@ -322,7 +330,7 @@ impl Flight {
         records: &mut RecordLayer,
         out: &mut Vec<u8>,
     ) -> (usize, usize) {
-        let room = room.saturating_sub(records.overhead(epoch));
+        let room = room.saturating_sub(records.overhead(epoch)).min(MAX_CONTENT_LEN);
         let (mut content, mut parts) = (Vec::new(), Vec::new());
         while let Some(Item::Handshake(message)) = self.items.get(cursor.0)
             && message.epoch == epoch

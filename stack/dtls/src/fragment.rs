@@ -162,8 +162,8 @@ impl Partial {
 /// Puts messages together, in the order of their numbers, from fragments in any order.
 #[derive(Debug, Default)]
 pub(crate) struct Reassembler {
-    /// The number of the message that is processed next.
-    next_seq: u16,
+    /// The number of the message that is processed next: 2¹⁶ when there can be no more (RFC 9147 §5.2).
+    next_seq: u32,
     /// The messages from `next_seq` on.
     partials: [Option<Partial>; MAX_MESSAGES],
     buffered: usize,
@@ -172,16 +172,16 @@ pub(crate) struct Reassembler {
 impl Reassembler {
     /// Starts with the message of this number.
     pub(crate) fn starting_at(message_seq: u16) -> Self {
-        Self { next_seq: message_seq, ..Self::default() }
+        Self { next_seq: u32::from(message_seq), ..Self::default() }
     }
 
     /// Takes a fragment that came in `epoch`.
     pub(crate) fn insert(&mut self, epoch: u64, fragment: Fragment<'_>) -> Inserted {
-        if fragment.message_seq < self.next_seq {
+        if self.is_old(fragment.message_seq) {
             return Inserted::Old;
         }
         let end = fragment.offset + fragment.bytes.len();
-        let ahead = usize::from(fragment.message_seq - self.next_seq);
+        let ahead = (u32::from(fragment.message_seq) - self.next_seq) as usize;
         if ahead >= MAX_MESSAGES || fragment.length > MAX_MESSAGE_LEN {
             return Inserted::Full;
         }
@@ -233,7 +233,12 @@ impl Reassembler {
 
     /// Whether the message of this number was popped.
     pub(crate) const fn is_old(&self, message_seq: u16) -> bool {
-        message_seq < self.next_seq
+        (message_seq as u32) < self.next_seq
+    }
+
+    /// Whether anything is here that came encrypted.
+    pub(crate) fn has_encrypted(&self) -> bool {
+        self.partials.iter().flatten().any(|partial| partial.epoch > 0)
     }
 
     /// Forgets what is not whole yet, but not what was popped.
@@ -241,13 +246,10 @@ impl Reassembler {
         *self = Self { next_seq: self.next_seq, ..Self::default() };
     }
 
-    /// The next message, once it is whole. The numbers end before they would wrap (RFC 9147 §5.2).
+    /// The next message, once it is whole.
     pub(crate) fn pop(&mut self) -> Option<Message> {
-        if self.next_seq == u16::MAX {
-            return None;
-        }
         let partial = self.partials[0].take_if(|partial| partial.is_complete())?;
-        let message_seq = self.next_seq;
+        let message_seq = self.next_seq as u16;
         self.buffered -= partial.body.len();
         self.next_seq += 1;
         self.partials.rotate_left(1);
@@ -372,6 +374,18 @@ mod tests {
         assert!(pieces.iter().all(|count| *count <= MAX_GAPS), "{pieces:?}");
         assert_eq!(reassembler.insert(0, fragment(0, 3, 0, b"abc")), Inserted::Kept, "the genuine one fits");
         assert!(reassembler.pop().is_some());
+    }
+
+    /// The last number is used, and then there are no more: none is taken for the first one.
+    #[test]
+    fn numbers_do_not_wrap() {
+        let mut reassembler = Reassembler::starting_at(u16::MAX);
+        assert_eq!(reassembler.insert(0, fragment(u16::MAX, 1, 0, b"z")), Inserted::Kept);
+        assert_eq!(reassembler.pop().unwrap().message_seq, u16::MAX);
+        for message_seq in [0, 1, u16::MAX] {
+            assert_eq!(reassembler.insert(0, fragment(message_seq, 1, 0, b"a")), Inserted::Old);
+        }
+        assert_eq!(reassembler.pop(), None);
     }
 
     #[test]

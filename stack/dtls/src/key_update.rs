@@ -12,15 +12,18 @@ use crate::codec::Reader;
 use crate::config::Config;
 use crate::connection::{Connection, Role, State};
 use crate::error::{FailReason, PeerError, UseError};
-use crate::flight::{Acknowledged, MIN_MTU};
+use crate::flight::Acknowledged;
 use crate::fragment::{Fragment, HandshakeType, Inserted, Message};
 use crate::handshake::message::{Body, encode_key_update};
 use crate::handshake::{APPLICATION_EPOCH, CLIENT_TRAFFIC, HANDSHAKE_EPOCH, SERVER_TRAFFIC};
-use crate::record::{ContentType, RecordNumber};
+use crate::record::{ContentType, MAX_CONTENT_LEN, RecordNumber};
 use crate::schedule::TrafficSecret;
 use crate::session::Session;
 use crate::stats::DropReason;
 use crate::version::ProtocolVersion;
+
+/// The last epoch. RFC 9147 §4.2.1 goes further, but has 16 bits for it elsewhere (erratum 8050).
+const MAX_EPOCH: u64 = 0xffff;
 
 /// Where the change of our write key stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -102,6 +105,9 @@ impl Connection {
     }
 
     fn write_with_next_key(&mut self) -> Result<(), FailReason> {
+        if self.records.write_epoch() >= MAX_EPOCH {
+            return Err(FailReason::Exhausted);
+        }
         if let Some(secrets) = self.session.as_mut().and_then(Session::of_1_3) {
             secrets.write = secrets.write.next()?;
             let ours = if self.role == Role::Client { CLIENT_TRAFFIC } else { SERVER_TRAFFIC };
@@ -113,6 +119,9 @@ impl Connection {
     }
 
     fn read_with_next_key(&mut self) -> Result<(), FailReason> {
+        if self.records.read_epoch() >= MAX_EPOCH {
+            return Err(PeerError::UnexpectedMessage.into());
+        }
         if let Some(secrets) = self.session.as_mut().and_then(Session::of_1_3) {
             secrets.read = secrets.read.next()?;
             let theirs = if self.role == Role::Client { SERVER_TRAFFIC } else { CLIENT_TRAFFIC };
@@ -134,7 +143,8 @@ impl Connection {
             if self.reassembler.is_old(fragment.message_seq) {
                 self.handle_old_message(now, number, fragment);
             } else if number.epoch < APPLICATION_EPOCH {
-                self.stats.count_drop(DropReason::OutOfPlace);
+                // The handshake is over: nothing new comes in its epoch.
+                return self.fail(PeerError::UnexpectedMessage.into());
             } else if self.reassembler.insert(number.epoch, fragment) == Inserted::Full {
                 self.stats.count_drop(DropReason::BufferFull);
             } else {
@@ -189,8 +199,7 @@ impl Connection {
             return;
         }
         let overhead = self.records.overhead(epoch);
-        // Like alerts, ACKs go into the smallest datagram that any path takes.
-        for body in self.acks.take(now, MIN_MTU - overhead) {
+        for body in self.acks.take(now, self.flight.mtu().min(MAX_CONTENT_LEN) - overhead) {
             let records = &mut self.records;
             if self.outgoing.has_room(body.len() + overhead) {
                 self.outgoing.push(|out| {

@@ -41,6 +41,7 @@
 //! | [`PeerError::NoApplicationProtocol`] | no_application_protocol |
 //! | [`PeerError::MissingExtension`] | missing_extension |
 //! | [`PeerError::UnsolicitedExtension`] | unsupported_extension |
+//! | [`PeerError::RecordOverflow`] | record_overflow |
 //! | [`PeerError::UnexpectedMessage`] | unexpected_message |
 //! | [`PeerError::Malformed`] | decode_error |
 //! | [`FailReason::Crypto`], [`FailReason::Exhausted`] | internal_error |

@@ -11,14 +11,16 @@ use tracing::trace;
 use crate::alert::{Alert, AlertDescription};
 use crate::codec::Reader;
 use crate::connection::{ALERT_GRACE, Connection, Role, State};
-use crate::error::{FailReason, PeerError};
+use crate::error::{DecodeError, FailReason, PeerError};
 use crate::event::Event;
 use crate::fragment::{Fragment, HandshakeType, Inserted, Message};
 use crate::handshake::Handshake;
 use crate::handshake::message::Body;
 use crate::handshake::{APPLICATION_EPOCH, HANDSHAKE_EPOCH};
 use crate::queue::Form;
-use crate::record::{ContentType, Header, OpenError, Opened, Record, RecordNumber};
+use crate::record::{
+    ContentType, Header, MAX_CONTENT_LEN, MAX_SEALED_LEN, OpenError, Opened, Record, RecordNumber,
+};
 use crate::stats::DropReason;
 use crate::version::{ProtocolVersion, VERSION_1_0, VERSION_1_2};
 
@@ -92,6 +94,9 @@ impl Connection {
     }
 
     fn handle_protected(&mut self, now: Instant, form: Form, record: &mut [u8]) {
+        if record.len() > MAX_SEALED_LEN {
+            return self.stats.count_drop(DropReason::Malformed);
+        }
         let newest_epoch = self.records.read_epoch();
         let opened = match form {
             Form::Long(header) => self.records.open(header, record),
@@ -137,6 +142,9 @@ impl Connection {
         number: RecordNumber,
         content: &[u8],
     ) {
+        if content.len() > MAX_CONTENT_LEN {
+            return self.fail(PeerError::RecordOverflow.into());
+        }
         let is_1_3 = self.version == Some(ProtocolVersion::Dtls13);
         match (content_type, &self.state) {
             (ContentType::HANDSHAKE, State::Handshaking(_)) => self.handle_fragments(now, number, content),
@@ -160,8 +168,13 @@ impl Connection {
         }
     }
 
+    /// Takes an alert that has authenticated.
     fn handle_alert(&mut self, content: &[u8]) {
-        let Ok(alert) = Alert::decode(content) else { return self.stats.count_drop(DropReason::Malformed) };
+        let alert = match Alert::decode(content) {
+            Ok(alert) => alert,
+            Err(DecodeError::BadValue) => return self.fail(PeerError::IllegalParameter.into()),
+            Err(error) => return self.fail(PeerError::Malformed(error).into()),
+        };
         let is_1_3 = self.version == Some(ProtocolVersion::Dtls13);
         match (alert.description, &self.state) {
             (AlertDescription::CLOSE_NOTIFY, State::Unverified | State::Connected) => {
@@ -184,22 +197,26 @@ impl Connection {
     /// Takes the handshake fragments of one record while the handshake runs.
     fn handle_fragments(&mut self, now: Instant, number: RecordNumber, body: &[u8]) {
         let mut reader = Reader::new(body);
-        let mut taken = true;
+        let (mut taken, mut is_new) = (true, false);
         self.answered = false;
         while !reader.is_empty() {
             let Ok(fragment) = Fragment::decode(&mut reader) else {
                 return self.stats.count_drop(DropReason::Malformed);
             };
             if !self.fits_epoch(&fragment, number.epoch) {
+                // Encrypted it is the peer's own, and nothing that could still be right.
+                if number.epoch > 0 && !self.reassembler.is_old(fragment.message_seq) {
+                    return self.fail(PeerError::UnexpectedMessage.into());
+                }
                 self.stats.count_drop(DropReason::OutOfPlace);
                 taken = false;
                 continue;
             }
             match self.reassembler.insert(number.epoch, fragment) {
-                Inserted::Kept => self.process_messages(now),
+                Inserted::Kept => is_new = true,
                 Inserted::Replaced => {
                     self.stats.count_drop(DropReason::OutOfPlace);
-                    self.process_messages(now);
+                    is_new = true;
                 }
                 Inserted::Old => self.handle_repetition(now, fragment),
                 Inserted::Full => {
@@ -207,9 +224,9 @@ impl Connection {
                     taken = false;
                 }
             }
-            if !matches!(self.state, State::Handshaking(_)) {
-                break;
-            }
+        }
+        if is_new {
+            self.process_messages(now);
         }
         if taken {
             self.owe_ack(now, number);
@@ -268,7 +285,9 @@ impl Connection {
                 return self.stats.count_drop(DropReason::Malformed);
             };
             match (fragment.msg_type, self.role) {
-                (HandshakeType::FINISHED, Role::Server) => self.handle_repetition(now, fragment),
+                (HandshakeType::FINISHED, Role::Server) if self.reassembler.is_old(fragment.message_seq) => {
+                    self.handle_repetition(now, fragment);
+                }
                 // RFC 8827 §6.5: no renegotiation. One answer for the first fragment.
                 (HandshakeType::HELLO_REQUEST, Role::Client)
                 | (HandshakeType::CLIENT_HELLO, Role::Server)
@@ -276,7 +295,13 @@ impl Connection {
                 {
                     self.send_alert(Alert::warning(AlertDescription::NO_RENEGOTIATION));
                 }
-                _ => self.stats.count_drop(DropReason::OutOfPlace),
+                (HandshakeType::HELLO_REQUEST | HandshakeType::CLIENT_HELLO, _) => {
+                    self.stats.count_drop(DropReason::OutOfPlace);
+                }
+                _ if self.reassembler.is_old(fragment.message_seq) => {
+                    self.stats.count_drop(DropReason::OutOfPlace);
+                }
+                _ => return self.fail(PeerError::UnexpectedMessage.into()),
             }
         }
     }
@@ -285,6 +310,10 @@ impl Connection {
     fn process_messages(&mut self, now: Instant) {
         while matches!(self.state, State::Handshaking(_)) {
             let Some(message) = self.reassembler.pop() else { return };
+            // A handshake ends with Finished. What came encrypted to stand behind it is the peer's own.
+            if message.msg_type == HandshakeType::FINISHED && self.reassembler.has_encrypted() {
+                return self.fail(PeerError::UnexpectedMessage.into());
+            }
             match Body::decode(message.msg_type, message.epoch, &message.body) {
                 Ok(body) => self.process_message(now, body, &message),
                 // Not authenticated: it may be anyone's, and the true message may still come.
@@ -372,7 +401,7 @@ mod tests {
         count
     }
 
-    fn connected(now: Instant) -> [Connection; 2] {
+    fn strangers(now: Instant) -> [Connection; 2] {
         let peer = |role, own, other| {
             let builder = Config::builder(certificate(own));
             let config = builder.versions(ProtocolVersion::Dtls12, ProtocolVersion::Dtls12).build().unwrap();
@@ -382,7 +411,11 @@ mod tests {
             connection.set_remote_fingerprints(now, vec![fingerprint]);
             connection
         };
-        let mut peers = [peer(Role::Client, 1, 2), peer(Role::Server, 2, 1)];
+        [peer(Role::Client, 1, 2), peer(Role::Server, 2, 1)]
+    }
+
+    fn connected(now: Instant) -> [Connection; 2] {
+        let mut peers = strangers(now);
         for _ in 0..2 {
             let [client, server] = &mut peers;
             carry(client, server, now);
@@ -435,13 +468,60 @@ mod tests {
         }
     }
 
+    /// What has authenticated and cannot be right ends the connection, and the peer is told why.
+    #[test]
+    fn authenticated_nonsense_is_fatal() {
+        let now = now();
+        let unexpected = |msg_type| {
+            let bytes = message(msg_type, b"?");
+            // A number that has not been yet.
+            [&bytes[..4], &[0, 9], &bytes[6..]].concat()
+        };
+        let nonsense: [(ContentType, Vec<u8>, PeerError); 5] = [
+            (ContentType::ALERT, vec![2], PeerError::Malformed(DecodeError::Truncated)),
+            (ContentType::ALERT, vec![66, 80], PeerError::IllegalParameter),
+            (ContentType::HANDSHAKE, unexpected(HandshakeType::FINISHED), PeerError::UnexpectedMessage),
+            (ContentType::HANDSHAKE, unexpected(HandshakeType::CERTIFICATE), PeerError::UnexpectedMessage),
+            (ContentType::APPLICATION_DATA, vec![0; MAX_CONTENT_LEN + 1], PeerError::RecordOverflow),
+        ];
+        for (content_type, content, error) in nonsense {
+            for from in 0..2 {
+                let mut peers = connected(now);
+                let [one, other] = &mut peers;
+                let (asking, asked) = if from == 0 { (one, other) } else { (other, one) };
+                send(asking, content_type, &content);
+                carry(asking, asked, now);
+                assert_eq!(asked.poll_event(), Some(Event::Failed(error.into())));
+                carry(asked, asking, now);
+                let told = Event::Failed(FailReason::PeerAlert(error.alert()));
+                assert_eq!(asking.poll_event(), Some(told), "{error:?}");
+            }
+        }
+    }
+
+    /// Nothing stands behind Finished, though it came before it.
+    #[test]
+    fn a_handshake_ends_with_finished() {
+        let now = now();
+        let mut peers = strangers(now);
+        let [client, server] = &mut peers;
+        carry(client, server, now);
+        carry(server, client, now);
+        let mut flight = Vec::new();
+        assert!(client.poll_transmit(now, &mut flight).is_some());
+        let bytes = message(HandshakeType::FINISHED, &[0; 12]);
+        send(client, ContentType::HANDSHAKE, &[&bytes[..4], &[0, 5], &bytes[6..]].concat());
+        assert_eq!(carry(client, server, now), 1);
+        server.handle_datagram(now, path(), &mut flight);
+        assert_eq!(server.poll_event(), Some(Event::Failed(PeerError::UnexpectedMessage.into())));
+    }
+
     #[test]
     fn other_authenticated_records_after_the_handshake() {
         let now = now();
         let [mut client, mut server] = connected(now);
-        let harmless: [(ContentType, Vec<u8>); 6] = [
+        let harmless: [(ContentType, Vec<u8>); 5] = [
             (ContentType::ALERT, vec![1, 90]),
-            (ContentType::ALERT, vec![2]),
             (ContentType::HANDSHAKE, message(HandshakeType::CERTIFICATE, b"?")),
             (ContentType::HANDSHAKE, b"?".to_vec()),
             (ContentType::CHANGE_CIPHER_SPEC, vec![1]),

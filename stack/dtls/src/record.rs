@@ -22,6 +22,10 @@ use crate::version::VERSION_1_2;
 pub(crate) const HEADER_LEN: usize = 13;
 /// Bytes of a record header of 1.3 as it is sent here.
 const UNIFIED_LEN: usize = 5;
+/// The most bytes of content in a record (RFC 5246 §6.2.1, RFC 8446 §5.2).
+pub(crate) const MAX_CONTENT_LEN: usize = 1 << 14;
+/// The most bytes of what protects them, beside the header (RFC 5246 §6.2.3).
+pub(crate) const MAX_SEALED_LEN: usize = MAX_CONTENT_LEN + 2048;
 /// The highest record sequence number.
 const MAX_SEQUENCE: u64 = (1 << 48) - 1;
 /// How many epochs back a read key is kept: so few that the two bits of a header name one of them.
@@ -290,7 +294,8 @@ impl RecordLayer {
         }
     }
 
-    /// Appends one record with the concatenation of `parts` as content, which is shorter than 2¹⁴ bytes. `None`: there
+    /// Appends one record with the concatenation of `parts` as content, which is not longer than
+    /// [`MAX_CONTENT_LEN`]. `None`: there
     /// is no key for the epoch, or its 2⁴⁸ numbers are used up.
     pub(crate) fn write(
         &mut self,

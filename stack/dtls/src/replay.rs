@@ -1,16 +1,22 @@
 //! The anti-replay window (RFC 6347 §4.1.2.6, RFC 9147 §4.5.1) and the rest of cut numbers (RFC 9147 §4.2.2).
 
-/// Which of the last 64 sequence numbers were seen.
+/// Which of the last 256 sequence numbers were seen: a quick path may have that many in flight, and change their order.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ReplayWindow {
     /// One more than the highest number seen.
     next: u64,
-    /// Bit `i`: `next − 1 − i` was seen.
-    seen: u64,
+    /// Whether a number was seen stands at its remainder.
+    seen: [u64; Self::WORDS],
 }
 
 impl ReplayWindow {
-    const LEN: u64 = 64;
+    const WORDS: usize = 4;
+    const LEN: u64 = 64 * Self::WORDS as u64;
+
+    /// Where the bit of a number stands: the word, and the bit in it.
+    const fn place(sequence: u64) -> (usize, u64) {
+        ((sequence % Self::LEN / 64) as usize, 1 << (sequence % 64))
+    }
 
     /// Whether a record with this number may be new. Changes nothing: a record moves the window only after it has
     /// authenticated.
@@ -18,8 +24,8 @@ impl ReplayWindow {
         if sequence >= self.next {
             return true;
         }
-        let age = self.next - 1 - sequence;
-        age < Self::LEN && self.seen & (1 << age) == 0
+        let (word, bit) = Self::place(sequence);
+        self.next - 1 - sequence < Self::LEN && self.seen[word] & bit == 0
     }
 
     /// Whether no higher number was seen.
@@ -42,15 +48,22 @@ impl ReplayWindow {
 
     /// Marks the number of a record that has authenticated.
     pub(crate) const fn mark(&mut self, sequence: u64) {
+        if sequence >= self.next + Self::LEN {
+            self.seen = [0; Self::WORDS];
+        }
+        // What was passed over takes the places of numbers that are now too old.
+        let mut passed = if sequence >= self.next + Self::LEN { sequence } else { self.next };
+        while passed < sequence {
+            let (word, bit) = Self::place(passed);
+            self.seen[word] &= !bit;
+            passed += 1;
+        }
         if sequence >= self.next {
-            let forward = sequence + 1 - self.next;
-            self.seen = if forward < Self::LEN { self.seen << forward } else { 0 } | 1;
             self.next = sequence + 1;
-        } else {
-            let age = self.next - 1 - sequence;
-            if age < Self::LEN {
-                self.seen |= 1 << age;
-            }
+        }
+        if self.next - 1 - sequence < Self::LEN {
+            let (word, bit) = Self::place(sequence);
+            self.seen[word] |= bit;
         }
     }
 }
@@ -62,7 +75,7 @@ mod tests {
     #[test]
     fn each_number_is_new_once_in_any_order_within_the_window() {
         let mut window = ReplayWindow::default();
-        for sequence in [0, 5, 3, 63, 1, 4, 64, 2] {
+        for sequence in [0, 5, 3, 255, 1, 4, 256, 2] {
             assert!(window.is_new(sequence), "{sequence}");
             window.mark(sequence);
             assert!(!window.is_new(sequence), "{sequence}");
@@ -70,8 +83,8 @@ mod tests {
         assert!(!window.is_new(0), "left of the window");
         assert!(window.is_new(6));
         window.mark(1000);
-        assert!(!window.is_new(64) && !window.is_new(936));
-        assert!(window.is_new(937) && window.is_new(999));
+        assert!(!window.is_new(256) && !window.is_new(744));
+        assert!(window.is_new(745) && window.is_new(999));
         window.mark((1 << 48) - 1);
         assert!(!window.is_new((1 << 48) - 1));
     }
@@ -79,7 +92,7 @@ mod tests {
     #[test]
     fn cut_numbers_are_the_closest_ones() {
         for next in [0, 1, 100, 127, 128, 200, 255, 256, 300, 1000, 65_535, 65_536, (1 << 48) - 1] {
-            let window = ReplayWindow { next, seen: 0 };
+            let window = ReplayWindow { next, seen: [0; 4] };
             for low in 0..256_u64 {
                 let all = (next.saturating_sub(600)..next + 600).filter(|number| number % 256 == low);
                 let distance = |number: u64| number.abs_diff(next);
@@ -98,9 +111,9 @@ mod tests {
         let mut all = std::collections::BTreeSet::new();
         let mut sequence = 0u64;
         for step in 0..2_000u64 {
-            sequence = (sequence + step * step % 97).saturating_sub(step * 7 % 53);
+            sequence = (sequence + step * step % 397).saturating_sub(step * 7 % 283);
             let high: u64 = all.last().copied().unwrap_or(0);
-            let expected = !all.contains(&sequence) && (all.is_empty() || sequence + 64 > high);
+            let expected = !all.contains(&sequence) && (all.is_empty() || sequence + 256 > high);
             assert_eq!(window.is_new(sequence), expected, "step {step}, number {sequence}");
             if expected {
                 window.mark(sequence);

@@ -36,6 +36,8 @@ pub(crate) struct AwaitServerHello {
     shares: Vec<OfferedShare>,
     /// The suite of a HelloRetryRequest, once there was one.
     retried: Option<CipherSuite>,
+    /// Whether there was a HelloVerifyRequest, whose cookie may be empty.
+    verified: bool,
 }
 
 impl AwaitServerHello {
@@ -81,7 +83,7 @@ impl AwaitServerHello {
             compression_methods: vec![0],
             extensions,
         };
-        let state = Self { hello, shares, retried: None };
+        let state = Self { hello, shares, retried: None, verified: false };
         context.transcript.clear();
         state.send(context);
         Ok(state)
@@ -99,10 +101,13 @@ impl AwaitServerHello {
         cookie: &[u8],
         context: &mut Context<'_>,
     ) -> Result<Handshake, FailReason> {
-        let speaks_1_2 = context.config.versions().contains(&ProtocolVersion::Dtls12);
-        if !self.hello.cookie.is_empty() || cookie.is_empty() || self.retried.is_some() || !speaks_1_2 {
+        if !context.config.versions().contains(&ProtocolVersion::Dtls12) {
+            return Err(PeerError::Version.into());
+        }
+        if self.verified || self.retried.is_some() {
             return Err(PeerError::UnexpectedMessage.into());
         }
+        self.verified = true;
         self.hello.cookie = cookie.to_vec();
         context.transcript.clear();
         self.send(context);
@@ -129,7 +134,7 @@ impl AwaitServerHello {
                     return Err(PeerError::UnsolicitedExtension.into());
                 }
                 // A hello with a cookie of 1.2 has told the server's version.
-                if versions[..] != [VERSION_1_3] || !self.hello.cookie.is_empty() {
+                if versions[..] != [VERSION_1_3] || self.verified {
                     return Err(PeerError::IllegalParameter.into());
                 }
                 *context.version = Some(ProtocolVersion::Dtls13);
@@ -208,7 +213,7 @@ impl AwaitServerHello {
         if other_suite || !hello.session_id.is_empty() {
             return Err(PeerError::IllegalParameter.into());
         }
-        let Self { hello: offer, shares, retried } = self;
+        let Self { hello: offer, shares, retried, .. } = self;
         let ours = offer.extensions.connection_id.as_ref();
         context.records.use_ids(ConnectionIds::agree(ours, extensions.connection_id.as_ref())?);
         let ours = shares.into_iter().find(|share| share.id == answer.group);

@@ -50,10 +50,8 @@ impl AwaitClientHello {
 pub(crate) fn choose_version(hello: &ClientHello, config: &Config) -> Result<ProtocolVersion, PeerError> {
     let offers = |version: &ProtocolVersion| match &hello.extensions.versions {
         Some(versions) => versions.contains(&version.wire()),
-        // Versions count down from 0xfeff.
-        None => {
-            *version == ProtocolVersion::Dtls12 && hello.version >> 8 == 0xfe && hello.version <= VERSION_1_2
-        }
+        // Versions count down, and later ones than we know contain ours (RFC 5246 §E.1).
+        None => *version == ProtocolVersion::Dtls12 && hello.version <= VERSION_1_2,
     };
     config.versions().into_iter().rev().find(offers).ok_or(PeerError::Version)
 }
@@ -165,6 +163,7 @@ fn server_hello(hello: &ClientHello, negotiated: &Negotiated, connection_id: Opt
         compression_method: 0,
         extensions: Extensions {
             point_formats: hello.extensions.point_formats,
+            server_name: parameters.server_name.as_ref().map(|_| Vec::new()),
             use_srtp: parameters
                 .srtp_profile
                 .map(|profile| UseSrtp { profiles: vec![profile.0], mki: Vec::new() }),

@@ -209,6 +209,8 @@ fn answer(
     context.records.install_write(HANDSHAKE_EPOCH, secrets.server.cipher()?);
     let mut encrypted = Vec::new();
     let extensions = Extensions {
+        // RFC 6066 §3: that it was taken is said.
+        server_name: parameters.server_name.as_ref().map(|_| Vec::new()),
         use_srtp: parameters
             .srtp_profile
             .map(|profile| UseSrtp { profiles: vec![profile.0], mki: Vec::new() }),
