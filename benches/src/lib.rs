@@ -5,6 +5,7 @@
 //! - The binary `figures` measures time, beside the peers when the feature `peers` is on, and prints a line each; `reports`
 //!   gives the same contenders to criterion.
 
+mod association;
 pub mod bwe;
 pub mod figures;
 pub mod scenarios;

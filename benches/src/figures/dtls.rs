@@ -1,82 +1,111 @@
-//! Whole handshakes of DTLS 1.2 and 1.3 with certificates on both sides and keys for SRTP at the end, both ends in one thread, no loss.
+//! DTLS 1.2 and 1.3: whole handshakes with certificates on both sides and keys for SRTP at the end, both ends in one thread,
+//! without loss; records; what an association keeps.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Instant;
 
-use tombolo_crypto::{CryptoProvider, HashAlgorithm, KeyExchangeGroup};
-use tombolo_dtls::{Certificate, Config, Connection, Event, Fingerprint, ProtocolVersion, Role};
+use tombolo_crypto::{AeadAlgorithm, CryptoProvider, KeyExchangeGroup, TAG_LEN};
+use tombolo_dtls::{Event, ProtocolVersion};
 use tombolo_net::{FiveTuple, Seed};
 
-use super::{Contender, Contest, Unit};
+use super::{Contender, Contest, Figure, Unit};
+use crate::association::{Ends, address};
+use crate::scenarios::LONG;
 
 pub(super) fn contests() -> Vec<Contest> {
-    let rate = || Unit::Rate("handshakes/s");
+    let handshakes = |name, version, group| {
+        Contest::new(name, Unit::Rate("handshakes/s"), ours(version, group))
+            .beside([("limit", public_key_operations(group))])
+    };
     let (v12, v13) = (ProtocolVersion::Dtls12, ProtocolVersion::Dtls13);
-    vec![
-        Contest::new("dtls-handshakes", rate(), ours(v12, KeyExchangeGroup::X25519)).beside(peers::of_1_2()),
-        Contest::new("dtls13-handshakes", rate(), ours(v13, KeyExchangeGroup::X25519))
-            .beside(peers::of_1_3()),
-        Contest::new("dtls13-pq-handshakes", rate(), ours(v13, KeyExchangeGroup::X25519MlKem768)),
-    ]
-}
-
-fn address(port: u16) -> SocketAddr {
-    ([192, 0, 2, 1], port).into()
-}
-
-struct Side {
-    config: Arc<Config>,
-    fingerprint: Fingerprint,
-}
-
-impl Side {
-    fn new(seed: u64, version: ProtocolVersion, group: KeyExchangeGroup) -> Self {
-        let now = SystemTime::now();
-        let (from, to) = (now - Duration::from_secs(3600), now + Duration::from_secs(86_400));
-        let certificate =
-            Certificate::self_signed(&CryptoProvider::default(), &Seed::from_number(seed), from, to)
-                .expect("a certificate");
-        let fingerprint = certificate.fingerprint(HashAlgorithm::Sha256).expect("a hash");
-        let builder = Config::builder(certificate).versions(version, version).groups(vec![group]);
-        Self { config: Arc::new(builder.build().expect("settings")), fingerprint }
-    }
+    let mut contests = vec![
+        handshakes("dtls-handshakes", v12, KeyExchangeGroup::X25519).beside(peers::of_1_2()),
+        handshakes("dtls13-handshakes", v13, KeyExchangeGroup::X25519).beside(peers::of_1_3()),
+        handshakes("dtls13-pq-handshakes", v13, KeyExchangeGroup::X25519MlKem768),
+    ];
+    contests.extend(records("dtls12", v12));
+    contests.extend(records("dtls13", v13));
+    contests
 }
 
 fn ours(version: ProtocolVersion, group: KeyExchangeGroup) -> Contender {
-    let (client_side, server_side) = (Side::new(1, version, group), Side::new(2, version, group));
-    let path = FiveTuple::udp(address(1), address(2));
-    let mut number = 0;
-    let mut buf = Vec::with_capacity(2048);
+    let mut ends = Ends::new(version, group);
+    Contender::new(move || drop(ends.connect()))
+}
+
+/// The public-key operations of a handshake and nothing else: a key exchange, and on each side a signature that the other
+/// side verifies.
+fn public_key_operations(group: KeyExchangeGroup) -> Contender {
+    let provider = CryptoProvider::default();
+    let mut rng = Seed::from_number(7).rng();
+    let signer = [(); 2].map(|()| {
+        let key = (provider.generate_key)(&mut rng).expect("a key");
+        (provider.signer)(&key).expect("a signer")
+    });
+    let message = [7; 130];
     Contender::new(move || {
-        let now = Instant::now();
-        number += 2;
-        let connect = |side: &Side, peer: &Side, role, seed| {
-            let mut connection =
-                Connection::new(Arc::clone(&side.config), role, &Seed::from_number(seed), now);
-            connection.set_path(if role == Role::Client { path } else { path.reversed() });
-            connection.set_remote_fingerprints(now, vec![peer.fingerprint.clone()]);
-            connection
-        };
-        let mut client = connect(&client_side, &server_side, Role::Client, number);
-        let mut server = connect(&server_side, &client_side, Role::Server, number + 1);
-        let mut carry = |from: &mut Connection, to: &mut Connection| {
-            let mut moved = false;
-            loop {
-                buf.clear();
-                let Some(transmit) = from.poll_transmit(now, &mut buf) else { return moved };
-                let segment = transmit.segment_size.unwrap_or(transmit.len).max(1);
-                buf.chunks_mut(segment).for_each(|datagram| to.handle_datagram(now, path, datagram));
-                moved = true;
-            }
-        };
-        while carry(&mut client, &mut server) | carry(&mut server, &mut client) {}
-        for connection in [&mut client, &mut server] {
-            let keys = std::iter::from_fn(|| connection.poll_event())
-                .any(|event| matches!(event, Event::Connected { srtp: Some(_) }));
-            assert!(keys, "a handshake");
+        let client = (provider.key_exchange)(group, &mut rng).expect("a share");
+        let response = provider.respond(group, client.public_share(), &mut rng).expect("a share");
+        let secret = client.agree(&response.share).expect("a secret");
+        assert_eq!(secret, response.secret);
+        for signer in &signer {
+            let scheme = signer.schemes()[0];
+            let signature = signer.sign(scheme, &message).expect("a signature");
+            assert!((provider.verify)(scheme, signer.public_key(), &message, &signature).is_ok());
         }
     })
+}
+
+/// A record of 1200 bytes, beside the AEAD alone on as many bytes: `protect`, and there and back.
+fn records(name: &str, version: ProtocolVersion) -> [Contest; 2] {
+    [("protect", false), ("there-and-back", true)].map(|(verb, opens)| {
+        Contest::new(format!("{name}-record-{verb}"), Unit::Nanoseconds, record(version, opens))
+            .beside([("limit", aead(opens))])
+    })
+}
+
+fn record(version: ProtocolVersion, opens: bool) -> Contender {
+    let (mut client, mut server) = Ends::new(version, KeyExchangeGroup::X25519).connect();
+    let path = FiveTuple::udp(address(2), address(1));
+    let (data, mut buf) = ([7; LONG], Vec::with_capacity(2 * LONG));
+    let now = Instant::now();
+    Contender::new(move || {
+        buf.clear();
+        client.write(now, &data).expect("room");
+        assert!(client.poll_transmit(now, &mut buf).is_some());
+        if opens {
+            server.handle_datagram(now, path, &mut buf);
+            assert!(matches!(server.poll_event(), Some(Event::ApplicationData(_))));
+        }
+    })
+}
+
+/// What sealing such a record takes, of which nobody makes a copy, and opening it.
+fn aead(opens: bool) -> Contender {
+    let key = (CryptoProvider::default().aead)(AeadAlgorithm::Aes128Gcm, &[1; 16]).expect("a key");
+    let (header, mut buf) = ([0; 13], vec![7; LONG + TAG_LEN]);
+    Contender::new(move || {
+        let tag = key.seal_in_place(&[3; 12], &header, &mut buf[..LONG]);
+        buf[LONG..].copy_from_slice(&tag);
+        if opens {
+            assert!(key.open_in_place(&[3; 12], &header, &mut buf).is_ok());
+        }
+    })
+}
+
+/// The bytes that one side of an association keeps once it is up, of the 16 KiB that it may.
+pub(super) fn kept() -> Vec<Figure> {
+    let versions = [("dtls12", ProtocolVersion::Dtls12), ("dtls13", ProtocolVersion::Dtls13)];
+    let figure = |(name, version)| {
+        let mut ends = Ends::new(version, KeyExchangeGroup::X25519);
+        let mut kept = None;
+        drop(ends.connect());
+        let counted = allocation_counter::measure(|| kept = Some(ends.connect()));
+        let both = counted.bytes_current as f64 + std::mem::size_of_val(&kept) as f64;
+        let (ours, theirs) = (both / 2.0, 16.0 * 1024.0);
+        let name = format!("{name}-association-bytes");
+        Figure { name, ours, unit: "bytes", peer: "limit", theirs, ratio: ours / theirs }
+    };
+    versions.map(figure).into()
 }
 
 #[cfg(not(feature = "peers"))]
@@ -105,7 +134,7 @@ mod peers {
     use rtc_dtls::extension::extension_use_srtp::SrtpProtectionProfile;
     use rtc_shared::TransportProtocol;
 
-    use super::address;
+    use crate::association::address;
     use crate::figures::Contender;
 
     pub(super) fn of_1_2() -> Vec<(&'static str, Contender)> {

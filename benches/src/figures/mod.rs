@@ -54,7 +54,8 @@ pub fn measure(group: &str) -> Option<Box<dyn Iterator<Item = Figure>>> {
     if group == GATEWAY {
         return Some(Box::new(gateway::figures()));
     }
-    Some(Box::new(contests(group)?.into_iter().flat_map(Contest::measure)))
+    let sizes = if group == "dtls" { dtls::kept() } else { Vec::new() };
+    Some(Box::new(contests(group)?.into_iter().flat_map(Contest::measure).chain(sizes)))
 }
 
 /// What the figures of a group are measured from; `None` when there is no such group.

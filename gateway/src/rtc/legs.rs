@@ -223,10 +223,16 @@ impl hub::Legs for Legs {
                     self.close(now, stage, opened.leg);
                 }
             }
-            RtcCommand::Offer { leg, sdp, policy, receive, reply } => {
-                let answer = self.with_leg(now, stage, leg, |leg, stage, effects| {
+            RtcCommand::Offer { leg: id, sdp, policy, receive, reply } => {
+                let answer = self.with_leg(now, stage, id, |leg, stage, effects| {
                     leg.offer(now, stage, &sdp, policy, &receive, effects)
                 });
+                // An offer may have restarted ICE: its checks come under another name from now on.
+                if let Some(leg) = self.legs.get(&id)
+                    && let Err(error) = self.demux.restart(leg.connection.local_ice_credentials().ufrag(), id)
+                {
+                    tracing::warn!(%error, "a restarted session cannot be reached");
+                }
                 let _ = reply.send(answer.unwrap_or(Err(OfferError::Gone)));
             }
             RtcCommand::Candidate { leg, candidate, mid, reply } => {

@@ -179,7 +179,8 @@ impl Agent {
     /// What the peer's description says. Checks begin. The same credentials again change nothing.
     ///
     /// # Errors
-    /// [`UseError::CredentialsChanged`] for other credentials than before: that is an ICE restart.
+    /// [`UseError::CredentialsChanged`] for other credentials than before: a restart is for another agent
+    /// (RFC 8445 §9), beside this one until it has found a path.
     /// [`UseError::Ended`] after the end.
     pub fn set_remote_credentials(&mut self, now: Instant, credentials: Credentials) -> Result<(), UseError> {
         if self.is_ended() {
@@ -313,6 +314,19 @@ impl Agent {
     pub fn close(&mut self, _now: Instant) {
         if !self.is_ended() {
             self.end(State::Closed, Event::Closed);
+        }
+    }
+
+    /// Whether a datagram of STUN is for this agent and no other of the same connection, as after a restart: it names our
+    /// user fragment, or answers a request of ours. Nothing is authenticated yet.
+    #[must_use]
+    pub fn expects(&self, data: &[u8]) -> bool {
+        let Ok(message) = Message::parse(data) else { return false };
+        match message.class() {
+            Class::Request | Class::Indication => {
+                message.ufrags().is_some_and(|(ufrag, _)| ufrag == self.local.credentials.ufrag().as_bytes())
+            }
+            Class::Success | Class::Error => self.transactions.find(message.transaction_id()).is_some(),
         }
     }
 

@@ -82,9 +82,13 @@ pub enum RegisterError {
     Full,
 }
 
+/// How many user fragments of a session count: the latest one, and those of the restarts before it.
+const UFRAGS_PER_SESSION: usize = 3;
+
 #[derive(Debug)]
 struct Session {
-    ufrag: String,
+    /// The latest one last.
+    ufrags: VecDeque<String>,
     paths: VecDeque<FiveTuple>,
 }
 
@@ -131,14 +135,38 @@ impl<Id: Copy + Eq + Hash> Demux<Id> {
             return Err(RegisterError::Full);
         }
         self.by_ufrag.insert(ufrag.to_owned(), id);
-        self.sessions.insert(id, Session { ufrag: ufrag.to_owned(), paths: VecDeque::new() });
+        self.sessions.insert(id, Session { ufrags: [ufrag.to_owned()].into(), paths: VecDeque::new() });
+        Ok(())
+    }
+
+    /// Takes note that a session has restarted: it goes by another user fragment as well. The one that it had three
+    /// restarts ago is forgotten.
+    ///
+    /// # Errors
+    /// [`RegisterError::UfragTaken`] when another session has it. One that this session has already is no error.
+    pub fn restart(&mut self, ufrag: &str, id: Id) -> Result<(), RegisterError> {
+        match self.by_ufrag.get(ufrag) {
+            Some(owner) if *owner == id => return Ok(()),
+            Some(_) => return Err(RegisterError::UfragTaken),
+            None => {}
+        }
+        let Some(session) = self.sessions.get_mut(&id) else { return Ok(()) };
+        session.ufrags.push_back(ufrag.to_owned());
+        if session.ufrags.len() > UFRAGS_PER_SESSION
+            && let Some(oldest) = session.ufrags.pop_front()
+        {
+            self.by_ufrag.remove(&oldest);
+        }
+        self.by_ufrag.insert(ufrag.to_owned(), id);
         Ok(())
     }
 
     /// Forgets a session and all that is its.
     pub fn remove(&mut self, id: Id) {
         let Some(session) = self.sessions.remove(&id) else { return };
-        self.by_ufrag.remove(&session.ufrag);
+        for ufrag in &session.ufrags {
+            self.by_ufrag.remove(ufrag);
+        }
         for path in session.paths {
             self.by_path.remove(&path);
         }

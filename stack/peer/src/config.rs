@@ -45,12 +45,33 @@ pub enum ConfigError {
     Certificate,
 }
 
+/// Who this side is to the peer.
+#[derive(Clone)]
+pub(crate) struct Identity {
+    pub(crate) dtls: Arc<tombolo_dtls::Config>,
+    pub(crate) fingerprint: FingerprintLine,
+}
+
+impl Identity {
+    pub(crate) fn new(
+        certificate: Certificate,
+        crypto: CryptoProvider,
+        mtu: usize,
+    ) -> Result<Self, ConfigError> {
+        let fingerprint =
+            certificate.fingerprint(HashAlgorithm::Sha256).map_err(|_| ConfigError::Certificate)?;
+        let fingerprint =
+            FingerprintLine { algorithm: "sha-256".into(), bytes: fingerprint.value().to_vec() };
+        let dtls = tombolo_dtls::Config::builder(certificate).provider(crypto).mtu(mtu).build()?;
+        Ok(Self { dtls: Arc::new(dtls), fingerprint })
+    }
+}
+
 /// Settings of a [`PeerConnection`](crate::PeerConnection). Many connections share one.
 #[derive(Clone)]
 pub struct Config {
     pub(crate) ice: Arc<tombolo_ice::Config>,
-    pub(crate) dtls: Arc<tombolo_dtls::Config>,
-    pub(crate) fingerprint: FingerprintLine,
+    pub(crate) identity: Identity,
     pub(crate) crypto: CryptoProvider,
     pub(crate) dtls_role: DtlsRolePreference,
     pub(crate) codecs: Vec<CodecCapability>,
@@ -224,18 +245,12 @@ impl ConfigBuilder {
                 return Err(ConfigError::H264);
             }
         }
-        let fingerprint =
-            self.certificate.fingerprint(HashAlgorithm::Sha256).map_err(|_| ConfigError::Certificate)?;
-        let fingerprint =
-            FingerprintLine { algorithm: "sha-256".into(), bytes: fingerprint.value().to_vec() };
-        let dtls =
-            tombolo_dtls::Config::builder(self.certificate).provider(self.crypto).mtu(self.mtu).build()?;
+        let identity = Identity::new(self.certificate, self.crypto, self.mtu)?;
         let ice =
             tombolo_ice::Config::builder().lite(self.ice_lite).allow_loopback(self.allow_loopback).build()?;
         Ok(Config {
             ice: Arc::new(ice),
-            dtls: Arc::new(dtls),
-            fingerprint,
+            identity,
             crypto: self.crypto,
             dtls_role: self.dtls_role,
             codecs: self.codecs,

@@ -5,21 +5,22 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use tombolo_dtls::Certificate;
 use tombolo_ice::{self as ice, Candidate, CandidateError, Credentials};
 use tombolo_interceptors::registry::Registry;
 use tombolo_net::{Bitrate, Ecn, Epoch, FiveTuple, Seed, Transmit};
 use tombolo_rtp::Rid;
 
 use crate::codec::MediaKind;
-use crate::config::Config;
+use crate::config::{Config, Identity};
 use crate::error::UseError;
 use crate::event::{ConnectionState, Event, FailReason};
-use crate::jsep::{Agreed, Jsep, LocalTransport, SignalingState, token};
+use crate::jsep::{Agreed, Continuity, Jsep, LocalTransport, SignalingState};
 use crate::media::{Media, OutgoingPacket};
 use crate::sdp::{Direction, SdpError, SdpReason, SdpType, SessionDescription};
 use crate::stats::{DropReason, Stats};
 use crate::transceiver::{Transceiver, TransceiverId, TransceiverInit};
-use crate::transport::{Class, Srtp, Transport, TransportEvent};
+use crate::transport::{Class, Restart, Srtp, Transport, TransportEvent, fresh_tls_id};
 
 /// Candidates that are kept while no description of the peer is applied.
 const MAX_EARLY_CANDIDATES: usize = 64;
@@ -33,7 +34,6 @@ pub struct PeerConnection {
     jsep: Jsep,
     transport: Transport,
     media: Media,
-    tls_id: String,
     state: ConnectionState,
     /// Candidates that came before the description they belong to: section and candidate, `None` for the end.
     early: Vec<(Option<String>, Option<Candidate>)>,
@@ -51,17 +51,15 @@ impl PeerConnection {
     #[must_use]
     pub fn new(config: Arc<Config>, seed: &Seed, epoch: Epoch, now: Instant) -> Self {
         let mut rng = seed.rng();
-        // RFC 8842 §4: at least 120 bits; 22 characters of 6 bits.
-        let tls_id = token(&mut rng, 22);
+        let tls_id = fresh_tls_id(&mut rng);
         let jsep = Jsep::new(config.clone(), Seed::fork(&mut rng).rng());
-        let transport = Transport::new(config.clone(), Seed::fork(&mut rng).rng(), now);
+        let transport = Transport::new(config.clone(), tls_id, Seed::fork(&mut rng).rng(), now);
         let media = Media::new(&config, Seed::fork(&mut rng).rng(), epoch, now, jsep.cname());
         Self {
             config,
             jsep,
             transport,
             media,
-            tls_id,
             state: ConnectionState::New,
             early: Vec::new(),
             transport_mid: None,
@@ -114,9 +112,13 @@ impl PeerConnection {
             return Err(SdpError::new(0, SdpReason::Closed));
         }
         let agreed = self.jsep.set_local(description)?;
-        if description.kind() == SdpType::Offer {
-            // RFC 8445 §6.1.1: the offerer controls.
-            self.transport.ice.set_role(ice::Role::Controlling);
+        match description.kind() {
+            // RFC 8445 §6.1.1: the offerer controls, until a restart.
+            SdpType::Offer if !self.transport.is_started() || self.transport.is_described() => {
+                self.transport.newest_mut().set_role(ice::Role::Controlling);
+            }
+            SdpType::Rollback => self.transport.forget_described(),
+            _ => {}
         }
         self.apply(now, agreed);
         Ok(())
@@ -135,6 +137,17 @@ impl PeerConnection {
             return Err(SdpError::new(0, SdpReason::Closed));
         }
         let agreed = self.jsep.set_remote(description)?;
+        if agreed.is_none() {
+            // Our answer tells of our end of a restart; nothing comes of what we described before.
+            self.transport.forget_described();
+            match self.jsep.offered() {
+                Some(Continuity::IceRestart) => self.transport.describe_restart(now, Restart::Ice, None),
+                Some(Continuity::NewAssociation) => {
+                    self.transport.describe_restart(now, Restart::Association, None);
+                }
+                Some(Continuity::Same) | None => {}
+            }
+        }
         self.apply(now, agreed);
         Ok(())
     }
@@ -149,7 +162,7 @@ impl PeerConnection {
                 self.take_candidate(now, mid.as_deref(), candidate);
             }
             if remote.end_of_candidates {
-                self.transport.ice.end_of_candidates(now);
+                self.transport.newest_mut().end_of_candidates(now);
             }
         }
         self.media.configure(self.jsep.transceivers(), &mut self.events);
@@ -169,10 +182,43 @@ impl PeerConnection {
 
     // ICE.
 
-    /// The credentials that the peer's checks carry; the user fragment is the key of a shared port's table.
+    /// Begins a restart (RFC 8445 §9, RFC 8842 §5.2): the next offer carries other ICE credentials. Media goes on as before
+    /// until the new path, and the keys of the new association if one was agreed on, are there. Local candidates stay;
+    /// more can be added. [`PeerConnection::local_ice_credentials`] are the new ones from now on, while the old ones still
+    /// work. A rollback of the offer calls it off.
+    ///
+    /// # Errors
+    /// [`UseError::WrongState`] before the first negotiation is over and while one is pending, [`UseError::Closed`] after the
+    /// end.
+    pub fn restart(&mut self, now: Instant, restart: Restart) -> Result<(), UseError> {
+        self.check_can_restart()?;
+        self.transport.describe_restart(now, restart, None);
+        Ok(())
+    }
+
+    /// Begins a restart with another certificate, as when the old one is about to expire: always with a new association.
+    ///
+    /// # Errors
+    /// As for [`PeerConnection::restart`], and [`UseError::Certificate`] when it cannot be used.
+    pub fn restart_as(&mut self, now: Instant, certificate: Certificate) -> Result<(), UseError> {
+        self.check_can_restart()?;
+        let identity = Identity::new(certificate, self.config.crypto, self.config.mtu);
+        let identity = identity.map_err(|_| UseError::Certificate)?;
+        self.transport.describe_restart(now, Restart::Association, Some(identity));
+        Ok(())
+    }
+
+    fn check_can_restart(&self) -> Result<(), UseError> {
+        self.check_open()?;
+        let is_stable = self.jsep.state() == SignalingState::Stable;
+        if is_stable && self.transport.is_started() { Ok(()) } else { Err(UseError::WrongState) }
+    }
+
+    /// The credentials that the peer's checks carry, of the latest restart if there was one; the user fragment is the key of
+    /// a shared port's table.
     #[must_use]
-    pub const fn local_ice_credentials(&self) -> &Credentials {
-        self.transport.ice.local_credentials()
+    pub fn local_ice_credentials(&self) -> &Credentials {
+        self.transport.newest().local_credentials()
     }
 
     /// Adds a host candidate. Descriptions that are created later carry it.
@@ -189,7 +235,7 @@ impl PeerConnection {
     /// [`UseError::Candidate`] for an address that nothing can be received at.
     pub fn add_local_ice_candidate(&mut self, now: Instant, candidate: Candidate) -> Result<(), UseError> {
         self.check_open()?;
-        self.transport.ice.add_local_candidate(now, candidate).map_err(|_| UseError::Candidate)?;
+        self.transport.newest_mut().add_local_candidate(now, candidate).map_err(|_| UseError::Candidate)?;
         self.advance(now);
         Ok(())
     }
@@ -213,7 +259,7 @@ impl PeerConnection {
             "" | "end-of-candidates" => None,
             line => Some(line.parse().map_err(|_: CandidateError| UseError::Candidate)?),
         };
-        if self.transport_mid.is_none() {
+        if self.transport_mid.is_none() || self.transport.is_described() {
             if self.early.len() < MAX_EARLY_CANDIDATES {
                 self.early.push((mid.map(str::to_owned), parsed));
             }
@@ -236,20 +282,21 @@ impl PeerConnection {
             return;
         }
         match candidate {
-            Some(candidate) => self.transport.ice.add_remote_candidate(now, candidate),
-            None => self.transport.ice.end_of_candidates(now),
+            Some(candidate) => self.transport.newest_mut().add_remote_candidate(now, candidate),
+            None => self.transport.newest_mut().end_of_candidates(now),
         }
     }
 
     fn local_transport(&self) -> LocalTransport {
-        let credentials = self.transport.ice.local_credentials();
-        let candidates = self.transport.ice.local_candidates();
+        let agent = self.transport.newest();
+        let (credentials, candidates) = (agent.local_credentials(), agent.local_candidates());
+        let (identity, tls_id) = self.transport.described_identity();
         let addresses = || candidates.iter().filter_map(Candidate::socket_addr);
         LocalTransport {
             ufrag: credentials.ufrag().to_owned(),
             pwd: credentials.pwd().to_owned(),
-            fingerprint: self.config.fingerprint.clone(),
-            tls_id: self.tls_id.clone(),
+            fingerprint: identity.fingerprint.clone(),
+            tls_id: tls_id.to_owned(),
             candidates: candidates.iter().map(ToString::to_string).collect(),
             default: addresses().find(SocketAddr::is_ipv4).or_else(|| addresses().next()),
             end_of_candidates: self.config.is_ice_lite(),
@@ -501,13 +548,14 @@ impl PeerConnection {
 
     /// Carries on what the last input began.
     fn advance(&mut self, now: Instant) {
-        self.transport.advance(&mut self.transport_events);
+        self.transport.advance(now, &mut self.transport_events);
         while let Some(event) = self.transport_events.pop_front() {
             match event {
                 TransportEvent::PathAuthenticated(path) => {
                     self.events.push_back(Event::PathAuthenticated(path))
                 }
                 TransportEvent::StateChanged => {}
+                TransportEvent::NewKeys => self.media.forget_sealed(),
                 TransportEvent::Failed(reason) => return self.fail(now, reason),
                 TransportEvent::Closed => {
                     self.transport.close(now);

@@ -34,6 +34,9 @@ pub enum UseError {
     /// A candidate line that cannot be read.
     #[error("malformed candidate")]
     Candidate,
+    /// The certificate cannot be used.
+    #[error("the certificate cannot be used")]
+    Certificate,
     /// The connection is closed.
     #[error("the connection is closed")]
     Closed,

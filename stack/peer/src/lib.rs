@@ -10,7 +10,7 @@
 //! | `bandwidth` | [`BandwidthEstimation`]: which estimator paces what is sent |
 //! | `connection` | [`PeerConnection`], which joins the three |
 //!
-//! Left out: data channels (an `m=application` section is rejected), TURN, ICE restart, provisional answers, RTCP on a
+//! Left out: data channels (an `m=application` section is rejected), TURN, provisional answers, RTCP on a
 //! port of its own, SDES.
 //!
 //! # How to drive it
@@ -103,6 +103,7 @@ pub use transceiver::{
     Encoding, MAX_SIGNALLED_SSRCS, NegotiatedMedia, SignalledSsrc, Transceiver, TransceiverId,
     TransceiverInit,
 };
+pub use transport::Restart;
 
 pub use tombolo_crypto as crypto;
 pub use tombolo_dtls as dtls;

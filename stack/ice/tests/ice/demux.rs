@@ -51,6 +51,28 @@ fn a_path_that_is_taken_stays_with_its_owner() {
     assert_eq!(demux.learn(path(2), 3), Learned::NoSession);
 }
 
+/// After a restart checks for the old and the new user fragment are the session's, and it takes nobody else's.
+#[test]
+fn a_session_that_restarts_goes_by_another_name_too() {
+    let peers: Vec<Peer> = (1..=5).map(|seed| Peer::new(lite(), seed)).collect();
+    let ufrags: Vec<&str> = peers.iter().map(|peer| peer.agent.local_credentials().ufrag()).collect();
+    let mut demux = Demux::default();
+    demux.register(ufrags[0], 1).unwrap();
+    demux.register("other", 2).unwrap();
+    assert_eq!(demux.restart("other", 1), Err(RegisterError::UfragTaken));
+    for ufrag in &ufrags[1..] {
+        demux.restart(ufrag, 1).unwrap();
+        demux.restart(ufrag, 1).unwrap();
+    }
+    let routes: Vec<_> =
+        peers.iter().map(|peer| demux.route(&path(1), &check(&peer.agent, 1, true))).collect();
+    let unknown = Route::Unknown(UnknownReason::UnknownUfrag);
+    assert_eq!(routes, [unknown, unknown, Route::Session(1), Route::Session(1), Route::Session(1)]);
+    demux.remove(1);
+    assert_eq!(demux.route(&path(1), &check(&peers[4].agent, 1, true)), unknown);
+    demux.register(ufrags[4], 3).unwrap();
+}
+
 #[test]
 fn a_response_goes_to_who_asked() {
     let mut demux = Demux::default();

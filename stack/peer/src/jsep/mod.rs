@@ -25,12 +25,14 @@ use tombolo_rtp::Mid;
 
 pub(crate) use local::LocalTransport;
 pub(crate) use remote_offer::RemoteDescription;
-pub(crate) use transport::RemoteTransport;
+pub(crate) use transport::{Continuity, RemoteTransport};
 
 use crate::codec::MediaKind;
 use crate::config::{Config, DtlsRolePreference};
 use crate::error::UseError;
-use crate::sdp::{Direction, Origin, Sdp, SdpError, SdpReason, SdpType, SessionDescription, Setup};
+use crate::sdp::{
+    Direction, Origin, Sdp, SdpError, SdpReason, SdpType, SessionDescription, Setup, TransportAttributes,
+};
 use crate::transceiver::{Encoding, Transceiver, TransceiverId, TransceiverInit};
 
 /// The signaling state (RFC 9429 §3.2).
@@ -151,6 +153,14 @@ impl Jsep {
         match &self.pending {
             Pending::RemoteOffer { offer, .. } => Some(offer),
             _ => self.remote.as_ref(),
+        }
+    }
+
+    /// How the peer's pending offer goes on from what was agreed on.
+    pub(crate) fn offered(&self) -> Option<Continuity> {
+        match &self.pending {
+            Pending::RemoteOffer { offer, .. } => Some(offer.transport.as_ref()?.continuity),
+            _ => None,
         }
     }
 
@@ -298,16 +308,19 @@ impl Jsep {
         Ok(self.created(SdpType::Answer, sdp, sections))
     }
 
-    /// DTLS-03: the live role stays; else the opposite of what was offered, or our preference.
+    /// DTLS-03: the role stays as long as the association; else the opposite of what was offered, or our preference.
     fn answer_setup(&self, offered: Option<&RemoteTransport>) -> Setup {
+        let is_new = offered.is_some_and(|transport| transport.continuity == Continuity::NewAssociation);
         let preferred = match self.config.dtls_role {
             DtlsRolePreference::Active => Setup::Active,
             DtlsRolePreference::Passive => Setup::Passive,
         };
-        self.setup.unwrap_or_else(|| match offered.map(|transport| transport.setup.value) {
-            Some(Setup::Active) => Setup::Passive,
-            Some(Setup::Passive) => Setup::Active,
-            Some(Setup::ActPass) | None => preferred,
+        self.setup.filter(|_| !is_new).unwrap_or_else(|| {
+            match offered.map(|transport| transport.setup.value) {
+                Some(Setup::Active) => Setup::Passive,
+                Some(Setup::Passive) => Setup::Active,
+                Some(Setup::ActPass) | None => preferred,
+            }
         })
     }
 
@@ -367,16 +380,19 @@ impl Jsep {
             }
             (SdpType::Offer, Pending::Nothing | Pending::RemoteOffer { .. }) => {
                 let previous = self.remote.as_ref().zip(self.local.as_ref());
-                let offer = RemoteDescription::read_offer(&self.config, description.into_sdp(), previous)?;
-                self.check_role(offer.transport.as_ref())?;
+                let mut offer =
+                    RemoteDescription::read_offer(&self.config, description.into_sdp(), previous)?;
+                self.judge_role(offer.transport.as_mut())?;
                 self.rollback();
                 self.take_offer(offer);
                 Ok(None)
             }
             (SdpType::Answer, Pending::LocalOffer { sdp: offer, .. }) => {
                 let sdp = description.into_sdp();
-                let answer = RemoteDescription::read_answer(&self.config, offer, sdp, self.remote.as_ref())?;
-                self.check_role(answer.transport.as_ref())?;
+                let mut answer =
+                    RemoteDescription::read_answer(&self.config, offer, sdp, self.remote.as_ref())?;
+                self.judge_restart(offer, answer.transport.as_mut())?;
+                self.judge_role(answer.transport.as_mut())?;
                 match std::mem::take(&mut self.pending) {
                     Pending::LocalOffer { sdp, sections, .. } => Ok(Some(self.agree(*sdp, answer, sections))),
                     _ => Ok(None),
@@ -386,14 +402,32 @@ impl Jsep {
         }
     }
 
-    /// DTLS-06: on a live association the roles stay.
-    fn check_role(&self, transport: Option<&RemoteTransport>) -> Result<(), SdpError> {
-        match (self.setup, transport.map(|transport| transport.setup)) {
-            (Some(ours), Some(theirs)) if ours == theirs.value => {
-                Err(SdpError::new(theirs.line, SdpReason::SetupChanged))
-            }
-            _ => Ok(()),
+    /// DTLS-06: on a live association the roles stay; with new credentials another role means another association.
+    fn judge_role(&self, transport: Option<&mut RemoteTransport>) -> Result<(), SdpError> {
+        let Some(transport) = transport.filter(|transport| self.setup == Some(transport.setup.value)) else {
+            return Ok(());
+        };
+        if transport.continuity == Continuity::Same {
+            return Err(SdpError::new(transport.setup.line, SdpReason::SetupChanged));
         }
+        transport.continuity = Continuity::NewAssociation;
+        Ok(())
+    }
+
+    /// Whether an answer has restarted what our offer has, and nothing else.
+    fn judge_restart(&self, offer: &Sdp, answered: Option<&mut RemoteTransport>) -> Result<(), SdpError> {
+        let before = self.local.as_ref().and_then(own_transport);
+        let (Some(before), Some(ours), Some(theirs)) = (before, own_transport(offer), answered) else {
+            return Ok(());
+        };
+        let restarts = before.ice_ufrag != ours.ice_ufrag;
+        if restarts != (theirs.continuity != Continuity::Same) {
+            return Err(SdpError::new(theirs.ufrag.line, SdpReason::IceRestart));
+        }
+        if before.fingerprints != ours.fingerprints {
+            theirs.continuity = Continuity::NewAssociation;
+        }
+        Ok(())
     }
 
     /// Finds or makes the transceiver of each section of an offer.
@@ -490,6 +524,9 @@ impl Jsep {
                 (Setup::ActPass, _) => Setup::Active,
                 (own, _) => own,
             };
+            if transport.continuity == Continuity::NewAssociation {
+                self.setup = None;
+            }
             Some((transport, *self.setup.get_or_insert(setup)))
         });
         self.local = Some(local);
@@ -498,6 +535,11 @@ impl Jsep {
         self.created = None;
         Agreed { transport }
     }
+}
+
+/// Our end of the transport as a description of ours tells it.
+fn own_transport(sdp: &Sdp) -> Option<&TransportAttributes> {
+    sdp.media.iter().map(|media| &media.transport).find(|transport| transport.ice_ufrag.is_some())
 }
 
 /// `len` random characters that fit any SDP token; six bits each.

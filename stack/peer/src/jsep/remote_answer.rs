@@ -32,9 +32,9 @@ impl RemoteDescription {
             transport = Some(RemoteTransport::read(SdpType::Answer, &sdp, tag, &bundle)?);
         }
         if let (Some(new), Some(old)) =
-            (&transport, previous.and_then(|previous| previous.transport.as_ref()))
+            (&mut transport, previous.and_then(|previous| previous.transport.as_ref()))
         {
-            new.check_follows(old)?;
+            new.follow(old)?;
         }
         Ok(Self { sdp, sections, bundle, transport })
     }

@@ -46,9 +46,9 @@ impl RemoteDescription {
             transport = Some(RemoteTransport::read(SdpType::Offer, &sdp, tag, &group)?);
         }
         if let (Some(new), Some(old)) =
-            (&transport, previous.and_then(|(theirs, _)| theirs.transport.as_ref()))
+            (&mut transport, previous.and_then(|(theirs, _)| theirs.transport.as_ref()))
         {
-            new.check_follows(old)?;
+            new.follow(old)?;
         }
         Ok(Self { sdp, sections, bundle, transport })
     }

@@ -4,9 +4,22 @@ use tombolo_dtls::Fingerprint;
 
 use crate::sdp::{At, FingerprintLine, Media, Sdp, SdpError, SdpReason, SdpType, Setup, TransportAttributes};
 
+/// How a description goes on from the last one that was agreed on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Continuity {
+    /// There was none, or nothing has changed.
+    #[default]
+    Same,
+    /// New credentials: another path is looked for, the keys stay (RFC 8445 §9).
+    IceRestart,
+    /// New credentials, and an association of DTLS that takes the place of the old one (RFC 8842 §3.1).
+    NewAssociation,
+}
+
 /// What a peer's description says of its end of the transport.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct RemoteTransport {
+    pub(crate) continuity: Continuity,
     /// The section that carries the transport (the bundle tag).
     pub(crate) section: usize,
     pub(crate) mid: Option<String>,
@@ -55,6 +68,7 @@ impl RemoteTransport {
             return Err(SdpError::new(setup.line, SdpReason::SetupAnswer));
         }
         Ok(Self {
+            continuity: Continuity::Same,
             section,
             mid: media.mid.as_ref().map(|mid| mid.value.clone()),
             ufrag,
@@ -71,31 +85,36 @@ impl RemoteTransport {
         })
     }
 
-    /// Whether this may follow `previous` on a live connection (RFC 8839 §4.4, RFC 8842 §3.1).
-    pub(crate) fn check_follows(&self, previous: &Self) -> Result<(), SdpError> {
-        let ufrag_changed = self.ufrag != previous.ufrag;
-        let pwd_changed = self.pwd != previous.pwd;
+    /// Judges how this follows `previous` on a live connection (RFC 8839 §4.4, RFC 8842 §3.1). Without new credentials
+    /// nothing else may change: what still comes on the old path could not be told apart.
+    pub(crate) fn follow(&mut self, previous: &Self) -> Result<(), SdpError> {
+        let ufrag_changed = self.ufrag.value != previous.ufrag.value;
+        let pwd_changed = self.pwd.value != previous.pwd.value;
         if ufrag_changed != pwd_changed {
             let line = if ufrag_changed { self.ufrag.line } else { self.pwd.line };
             return Err(SdpError::new(line, SdpReason::IceHalfRestart));
         }
+        let new_fingerprint = self.fingerprints != previous.fingerprints;
+        let new_tls_id = self
+            .tls_id
+            .as_ref()
+            .zip(previous.tls_id.as_ref())
+            .is_some_and(|(new, old)| new.value != old.value);
         if ufrag_changed {
-            // Deviation: RFC 8445 §9, because this connection's agent has no restart: the offer is refused and the
-            // session goes on.
-            return Err(SdpError::new(self.ufrag.line, SdpReason::IceRestart));
+            let is_new = new_fingerprint || new_tls_id;
+            self.continuity = if is_new { Continuity::NewAssociation } else { Continuity::IceRestart };
+            return Ok(());
         }
         if self.lite.is_some() != previous.lite.is_some() {
             return Err(SdpError::new(self.lite.unwrap_or(self.ufrag.line), SdpReason::IceLiteChanged));
         }
-        if self.fingerprints != previous.fingerprints {
+        if new_fingerprint {
             return Err(SdpError::new(self.fingerprint_line, SdpReason::FingerprintChanged));
         }
-        if let (Some(new), Some(old)) = (&self.tls_id, &previous.tls_id)
-            && new != old
-        {
-            return Err(SdpError::new(new.line, SdpReason::TlsIdChanged));
+        match &self.tls_id {
+            Some(tls_id) if new_tls_id => Err(SdpError::new(tls_id.line, SdpReason::TlsIdChanged)),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 

@@ -240,6 +240,11 @@ impl Media {
         }
     }
 
+    /// Other keys count from now on: datagrams that are kept sealed would be opened by nobody.
+    pub(crate) fn forget_sealed(&mut self) {
+        self.outbound.iter_mut().for_each(Outbound::forget_sealed);
+    }
+
     /// Asks the peer for a keyframe of what it sends; merged, paced and repeated until one comes.
     pub(crate) fn request_keyframe(
         &mut self,

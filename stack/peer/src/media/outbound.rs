@@ -89,6 +89,8 @@ pub(crate) struct Outbound {
     /// Made with the first packet: a peer that only negotiates costs no memory.
     pub(crate) cache: Option<Cache<Kept>>,
     cache_packets: u16,
+    /// Whether the cache has sealed datagrams.
+    keeps_sealed: bool,
     pub(crate) handler: Handler,
     pub(crate) round_trip: RoundTrip,
     pub(crate) stats: stats::Outbound,
@@ -124,6 +126,7 @@ impl Outbound {
             protection: None,
             responder: Responder::new(ResponderConfig::default()),
             cache: None,
+            keeps_sealed: false,
             cache_packets: if kind == MediaKind::Audio { 128 } else { 1024 },
             handler: Handler::new(),
             round_trip: RoundTrip::default(),
@@ -147,9 +150,19 @@ impl Outbound {
     /// Keeps a packet for retransmission, for about two seconds of either kind of media.
     pub(crate) fn keep(&mut self, now: Instant, kept: Kept) {
         let len = kept.payload.len();
+        self.keeps_sealed |= kept.sealed.is_some();
         let seq = self.responder.on_sent(kept.header.seq, len);
         let config = CacheConfig::default().max_packets(self.cache_packets);
         self.cache.get_or_insert_with(|| Cache::new(config)).insert(now, seq, len, kept);
+    }
+}
+
+impl Outbound {
+    /// Drops what is kept for peers without RTX, which is sealed; packets that are sealed when they are sent stay.
+    pub(crate) fn forget_sealed(&mut self) {
+        if std::mem::take(&mut self.keeps_sealed) {
+            self.cache = None;
+        }
     }
 }
 

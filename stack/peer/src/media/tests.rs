@@ -67,7 +67,7 @@ impl Negotiated {
         let transport = LocalTransport {
             ufrag: "abcd".into(),
             pwd: "0123456789012345678901".into(),
-            fingerprint: config.fingerprint.clone(),
+            fingerprint: config.identity.fingerprint.clone(),
             tls_id: String::new(),
             candidates: Vec::new(),
             default: None,

@@ -69,8 +69,8 @@ pub enum SdpReason {
     /// Only one of user fragment and password changed (RFC 8839 §4.4.1.1.1).
     #[error("an ICE restart changes both the user fragment and the password")]
     IceHalfRestart,
-    /// New ICE credentials on a live connection.
-    #[error("ICE restart is not supported on this connection")]
+    /// An answer with new ICE credentials to an offer without, or the other way round (RFC 8839 §4.4.2).
+    #[error("an answer changes ice-ufrag and ice-pwd exactly when its offer does")]
     IceRestart,
     /// `a=ice-lite` appeared or went without new credentials (RFC 8839 §4.4.1.1.1).
     #[error("a=ice-lite changes only with an ICE restart")]

@@ -94,7 +94,7 @@ fn mids_are_unique_and_in_one_group() {
     refused(&groups, "a=group:BUNDLE 1", SdpReason::MidInTwoGroups);
 }
 
-/// ICE-04: one half of the credentials alone is no restart. A whole one is refused as long as the agent has none.
+/// ICE-04: one half of the credentials alone is no restart.
 #[test]
 fn credentials_change_together_or_not_at_all() {
     let mut connection = connection();

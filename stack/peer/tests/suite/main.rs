@@ -23,3 +23,5 @@ mod media;
 mod peer;
 #[cfg(test)]
 mod renegotiation;
+#[cfg(test)]
+mod restart;
