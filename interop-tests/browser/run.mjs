@@ -8,6 +8,7 @@ const SUITES = {
   "moq-clients": async (...args) => (await import("./suites/moq-clients.mjs")).moqClients(...args),
   joins: async (...args) => (await import("./suites/joins.mjs")).joins(...args),
   outage: async (...args) => (await import("./suites/outage.mjs")).outage(...args),
+  ramp: async (...args) => (await import("./suites/ramp.mjs")).ramp(...args),
   idle: async (...args) => (await import("./suites/idle.mjs")).idle(...args),
   footprint: async (...args) => (await import("./suites/footprint.mjs")).footprint(...args),
   sync: async (...args) => (await import("./suites/sync.mjs")).sync(...args),

@@ -13,12 +13,13 @@ use crate::tally::Tally;
 const FOLDER: &str = "interop-tests/browser";
 
 /// The suites, each with the arguments that shorten it within `cargo xtask test`.
-const SUITES: [(&str, &[&str]); 10] = [
+const SUITES: [(&str, &[&str]); 11] = [
     ("page", &[]),
     ("dtls", &[]),
     ("matrix", &[]),
     ("joins", &[]),
     ("outage", &[]),
+    ("ramp", &[]),
     ("idle", &[]),
     ("sync", &[]),
     ("moq-clients", &[]),

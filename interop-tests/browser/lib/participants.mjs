@@ -4,10 +4,11 @@ import { publishWhip } from "./encoder.mjs";
 import { reroute } from "./relay.mjs";
 
 /** Opens the page of a channel; with `relay`, everything that the page sends and gets goes through that. */
-/** `anyCertificate` stands for a person who goes on after the browser's warning (Chromium). */
-export async function openPage(browsers, browser, gateway, channel, { width, height, relay, anyCertificate } = {}) {
+/** `anyCertificate` stands for a person who goes on after the browser's warning (Chromium); `prepare` is given the page before it loads. */
+export async function openPage(browsers, browser, gateway, channel, { width, height, relay, anyCertificate, prepare } = {}) {
   const { page, close } = await browsers.page(browser, { width, height });
   if (relay) await reroute(page, gateway.port, relay.port);
+  await prepare?.(page);
   if (anyCertificate) await (await page.createCDPSession()).send("Security.setIgnoreCertificateErrors", { ignore: true });
   await page.goto(`${(relay ?? gateway).origin}/c/${channel}`, { timeout: 20_000 });
   await page.waitForFunction("window.tombolo", { timeout: 10_000 });

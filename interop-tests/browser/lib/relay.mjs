@@ -1,4 +1,4 @@
-// A slow road between a browser and the gateway: UDP and TCP on one port, with a rate, a delay, and outages.
+// A slow road between a browser and the gateway: UDP and TCP on one port, with a rate that can change, a delay, and outages.
 import { createSocket } from "node:dgram";
 import { connect, createServer } from "node:net";
 
@@ -15,11 +15,23 @@ class Road {
   #queuedBytes = 0;
   blocked = false;
   lost = 0;
+  /** Bytes of datagrams that came through, with their headers. */
+  passedBytes = 0;
   firstAfterMs = null;
 
   constructor(rateBps, delayMs) {
-    this.#bitsPerMs = rateBps === null ? Number.POSITIVE_INFINITY : rateBps / 1000;
+    this.setRate(rateBps);
     this.#delayMs = delayMs;
+  }
+
+  /** What waits already leaves as it would have. */
+  setRate(rateBps) {
+    this.#bitsPerMs = rateBps === null ? Number.POSITIVE_INFINITY : rateBps / 1000;
+  }
+
+  /** How long what waits takes to leave. */
+  get waitingMs() {
+    return Math.max(0, this.#freeAtMs - performance.now());
   }
 
   /** Delivers after the road's time; `reliable` data is never lost, only later. */
@@ -73,18 +85,21 @@ class Road {
         this.lost += 1;
         continue;
       }
-      if (!reliable) this.firstAfterMs ??= Date.now();
+      if (!reliable) {
+        this.firstAfterMs ??= Date.now();
+        this.passedBytes += bytes;
+      }
       deliver();
     }
     this.#schedule();
   }
 }
 
-/** Opens a relay to `port` on loopback. `rateBps` null is unlimited; `delayMs` is one way. */
-export async function openRelay(port, { rateBps = null, delayMs = 0 } = {}) {
+/** Opens a relay to `port` of `host`. `rateBps` null is unlimited; `delayMs` is one way. */
+export async function openRelay(port, { rateBps = null, delayMs = 0, host = "127.0.0.1" } = {}) {
   const up = new Road(rateBps, delayMs);
   const down = new Road(rateBps, delayMs);
-  const tcp = createServer((client) => pipe(client, connect(port, "127.0.0.1"), up, down));
+  const tcp = createServer((client) => pipe(client, connect(port, host), up, down));
   await new Promise((resolve) => tcp.listen(0, "127.0.0.1", resolve));
   const udp = createSocket("udp4");
   await new Promise((resolve) => udp.bind(tcp.address().port, resolve));
@@ -97,7 +112,7 @@ export async function openRelay(port, { rateBps = null, delayMs = 0 } = {}) {
     if (!socket) {
       socket = createSocket("udp4");
       clients.set(client, socket);
-      socket.connect(port, "127.0.0.1");
+      socket.connect(port, host);
       // A gateway that has stopped answers with a refusal; the road just goes nowhere then.
       socket.on("error", () => undefined);
       socket.on("message", (answer) => down.send(answer.length + 28, () => udp.send(answer, from, address), false));
@@ -117,6 +132,10 @@ export async function openRelay(port, { rateBps = null, delayMs = 0 } = {}) {
     /** When the first datagram came through after the last outage, on the wall clock, upwards and downwards. */
     firstAfterOutage: () => ({ up: up.firstAfterMs, down: down.firstAfterMs }),
     lost: () => up.lost + down.lost,
+    /** Changes the rate of both directions. */
+    setRate: (rateBps) => [up, down].forEach((road) => road.setRate(rateBps)),
+    /** How the way up is used: bytes that came through and datagrams that were lost so far, and how long what waits now takes. */
+    upwards: () => ({ bytes: up.passedBytes, lost: up.lost, waitingMs: up.waitingMs }),
     close: async () => {
       up.close();
       down.close();

@@ -2,13 +2,13 @@
 import { ViewMeter, type ViewMeasurements } from "../../../client/js/src/measure/view-meter.ts";
 import { meterContext } from "../../../client/js/src/media/audio-context.ts";
 import type { RemoteView } from "../../../client/js/src/types.ts";
-import { testPicture } from "../../../client/js/src/source.ts";
+import { testPicture, type TestPicture } from "../../../client/js/src/source.ts";
 import { WebRtcView } from "../../../client/js/src/webrtc-view.ts";
 
 declare global {
   interface Window {
     direct: {
-      offer(options: { flash?: boolean }): Promise<string>;
+      offer(options: TestPicture): Promise<string>;
       answer(sdp: string): Promise<string>;
       accept(sdp: string): Promise<void>;
       /** Measures the source without any network: what the instruments themselves add. */
@@ -28,8 +28,8 @@ async function gathered(): Promise<string> {
 }
 
 window.direct = {
-  async offer({ flash }) {
-    const { stream } = testPicture({ flash });
+  async offer(picture) {
+    const { stream } = testPicture(picture);
     for (const track of stream.getTracks()) peer.addTransceiver(track, { direction: "sendonly", streams: [stream] });
     await peer.setLocalDescription();
     return gathered();
