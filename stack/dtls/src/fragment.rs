@@ -34,6 +34,8 @@ impl HandshakeType {
     pub(crate) const HELLO_VERIFY_REQUEST: Self = Self(3);
     pub(crate) const NEW_SESSION_TICKET: Self = Self(4);
     pub(crate) const ENCRYPTED_EXTENSIONS: Self = Self(8);
+    pub(crate) const REQUEST_CONNECTION_ID: Self = Self(9);
+    pub(crate) const NEW_CONNECTION_ID: Self = Self(10);
     pub(crate) const CERTIFICATE: Self = Self(11);
     pub(crate) const SERVER_KEY_EXCHANGE: Self = Self(12);
     pub(crate) const CERTIFICATE_REQUEST: Self = Self(13);

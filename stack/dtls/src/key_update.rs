@@ -186,6 +186,11 @@ impl Connection {
                 }
                 Ok(())
             }
+            // RFC 9147 §9: who has no id in its records neither asks for one nor is given one.
+            Body::RequestConnectionId if !self.records.ids().ours.is_empty() => Ok(()),
+            Body::NewConnectionId { ids, immediate } if !self.records.ids().theirs.is_empty() => {
+                Ok(self.records.take_new_ids(&ids, immediate)?)
+            }
             // Nothing is resumed.
             Body::NewSessionTicket if self.role == Role::Client => Ok(()),
             _ => Err(PeerError::UnexpectedMessage.into()),

@@ -8,7 +8,7 @@
 //! randomness of its own and no socket.
 //!
 //! Left out: resumption and early data, renegotiation (answered with no_renegotiation in 1.2), CBC and PSK suites,
-//! changing connection ids.
+//! connection ids of ours that change.
 //!
 //! A server behind ICE makes its connections itself: the peer's address is known to be its own. One without ICE has a
 //! [`Listener`] make them, which asks for cookies first.

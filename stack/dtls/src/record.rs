@@ -15,6 +15,7 @@ use tombolo_crypto::TAG_LEN;
 
 use crate::cipher::{Cipher, EXPLICIT_NONCE_LEN, mask, text_len};
 use crate::connection_id::{ConnectionIds, MAX_PEER_ID_LEN, associated_data};
+use crate::error::PeerError;
 use crate::replay::ReplayWindow;
 use crate::version::VERSION_1_2;
 
@@ -208,12 +209,14 @@ pub(crate) struct RecordLayer {
     /// In order, the current one last.
     read: VecDeque<ReadEpoch>,
     ids: ConnectionIds,
+    /// What unencrypted records are headed with.
+    plain_version: u16,
 }
 
 impl Default for RecordLayer {
     fn default() -> Self {
         let write = VecDeque::from([WriteEpoch { epoch: 0, next_sequence: 0, cipher: None }]);
-        Self { write, read: VecDeque::new(), ids: ConnectionIds::default() }
+        Self { write, read: VecDeque::new(), ids: ConnectionIds::default(), plain_version: VERSION_1_2 }
     }
 }
 
@@ -228,6 +231,16 @@ impl RecordLayer {
     /// Puts ids into the encrypted records from now on.
     pub(crate) fn use_ids(&mut self, ids: ConnectionIds) {
         self.ids = ids;
+    }
+
+    /// Takes what the peer says of further ids.
+    pub(crate) fn take_new_ids(&mut self, ids: &[&[u8]], immediate: bool) -> Result<(), PeerError> {
+        self.ids.take_new(ids, immediate)
+    }
+
+    /// Sets the version in the headers of unencrypted records.
+    pub(crate) const fn say_version(&mut self, version: u16) {
+        self.plain_version = version;
     }
 
     /// The ids in use.
@@ -317,7 +330,14 @@ impl RecordLayer {
             Some(cipher) if !self.ids.theirs.is_empty() => {
                 write_with_id(cipher, number, &self.ids.theirs, content_type, parts, out);
             }
-            cipher => write_long(cipher.as_ref(), number, content_type, parts, out),
+            Some(cipher) => {
+                let header = Header { content_type, version: VERSION_1_2, number };
+                write_long(Some(cipher), header, parts, out);
+            }
+            None => {
+                let header = Header { content_type, version: self.plain_version, number };
+                write_long(None, header, parts, out);
+            }
         }
         Some(number)
     }
@@ -429,14 +449,7 @@ fn unmask(sequence: &mut [u8], masks: [u8; 2]) -> u64 {
     low
 }
 
-fn write_long(
-    cipher: Option<&Cipher>,
-    number: RecordNumber,
-    content_type: ContentType,
-    parts: &[&[u8]],
-    out: &mut Vec<u8>,
-) {
-    let header = Header { content_type, version: VERSION_1_2, number };
+fn write_long(cipher: Option<&Cipher>, header: Header, parts: &[&[u8]], out: &mut Vec<u8>) {
     let content_len = parts.iter().map(|part| part.len()).sum::<usize>();
     let extra = cipher.map_or(0, |cipher| cipher.explicit_len() + TAG_LEN);
     out.extend_from_slice(&header.encode(content_len + extra));

@@ -17,7 +17,7 @@ use crate::handshake::{Context, Handshake, Negotiated, answered_profile, answere
 use crate::keys::{Secrets, Sender};
 use crate::session::{Parameters, Session, SessionSecrets};
 use crate::suite::CipherSuite;
-use crate::version::{ProtocolVersion, VERSION_1_2, VERSION_1_3};
+use crate::version::{ProtocolVersion, VERSION_1_0, VERSION_1_2, VERSION_1_3};
 use crate::x509::PublicKey;
 
 /// The last bytes of a server's random when it speaks 1.3 but has chosen 1.2 (RFC 8446 §4.1.3).
@@ -85,6 +85,8 @@ impl AwaitServerHello {
         };
         let state = Self { hello, shares, retried: None, verified: false };
         context.transcript.clear();
+        // As browsers have it, for what stands on the way and knows versions by their first records (RFC 9147 §4.1 allows it).
+        context.records.say_version(VERSION_1_0);
         state.send(context);
         Ok(state)
     }
@@ -123,6 +125,7 @@ impl AwaitServerHello {
         if hello.version != VERSION_1_2 {
             return Err(PeerError::Version.into());
         }
+        context.records.say_version(VERSION_1_2);
         if hello.compression_method != 0 {
             return Err(PeerError::IllegalParameter.into());
         }

@@ -253,6 +253,22 @@ fn decode_ticket(mut reader: Reader<'_>) -> Result<(), DecodeError> {
     reader.finish()
 }
 
+/// NewConnectionId (RFC 9147 §9).
+fn decode_new_ids(mut reader: Reader<'_>) -> Result<Body<'_>, DecodeError> {
+    let mut list = Reader::new(reader.vec16()?);
+    let immediate = match reader.u8()? {
+        0 => true,
+        1 => false,
+        _ => return Err(DecodeError::BadValue),
+    };
+    reader.finish()?;
+    let mut ids = Vec::new();
+    while !list.is_empty() {
+        ids.push(list.vec8()?);
+    }
+    Ok(Body::NewConnectionId { ids, immediate })
+}
+
 /// ClientKeyExchange of ECDHE.
 pub(crate) fn encode_client_key_exchange(share: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(share.len() + 1);
@@ -283,6 +299,15 @@ pub(crate) enum Body<'a> {
     NewSessionTicket,
     /// Whether the peer asks us to update our keys too.
     KeyUpdate(bool),
+    /// The peer would like more ids for its records to us.
+    RequestConnectionId,
+    /// More ids for our records to the peer.
+    NewConnectionId {
+        /// In the peer's order.
+        ids: Vec<&'a [u8]>,
+        /// Whether one of them is to be used from now on, or they are kept for later.
+        immediate: bool,
+    },
     /// A type that no state of ours expects.
     Other,
 }
@@ -312,6 +337,12 @@ impl<'a> Body<'a> {
                 decode_ticket(reader)?;
                 Self::NewSessionTicket
             }
+            HandshakeType::REQUEST_CONNECTION_ID => {
+                reader.u8()?;
+                reader.finish()?;
+                Self::RequestConnectionId
+            }
+            HandshakeType::NEW_CONNECTION_ID => decode_new_ids(reader)?,
             HandshakeType::KEY_UPDATE => {
                 let request = match reader.u8()? {
                     0 => false,
@@ -494,6 +525,13 @@ mod tests {
             assert_eq!(Body::decode(HandshakeType::KEY_UPDATE, 3, &bytes), Ok(Body::KeyUpdate(request)));
         }
         assert_eq!(Body::decode(HandshakeType::KEY_UPDATE, 3, &[2]), Err(DecodeError::BadValue));
+        let ids = b"\0\x06\x02ab\x02cd\x01";
+        strictly(HandshakeType::NEW_CONNECTION_ID, ids);
+        let decoded = Body::decode(HandshakeType::NEW_CONNECTION_ID, 3, ids);
+        assert_eq!(decoded, Ok(Body::NewConnectionId { ids: vec![b"ab", b"cd"], immediate: false }));
+        let unknown_usage = Body::decode(HandshakeType::NEW_CONNECTION_ID, 3, b"\0\0\x02");
+        assert_eq!(unknown_usage, Err(DecodeError::BadValue));
+        strictly(HandshakeType::REQUEST_CONNECTION_ID, &[3]);
         let ticket = b"\0\0\0\x01\0\0\0\x02\x01n\0\x02tt\0\0";
         strictly(HandshakeType::NEW_SESSION_TICKET, ticket);
         let decoded = Body::decode(HandshakeType::NEW_SESSION_TICKET, 3, ticket);
