@@ -113,7 +113,7 @@ impl Paced {
                 Feedback::None
             };
             self.feedback = self.feedback.max(feedback);
-            limit = limit.zip(media.max_bitrate).map(|(sum, limit)| sum + limit.as_bps());
+            limit = limit.zip(media.max_bitrate).map(|(sum, limit)| u64::saturating_add(sum, limit.as_bps()));
         }
         self.limit = limit.filter(|&limit| limit > 0).map(Bitrate::from_bps);
         self.follow();

@@ -324,16 +324,62 @@ fn what_waits_for_a_stopped_transceiver_is_dropped_and_the_queue_is_bounded() {
 fn the_limits_of_the_peers_description_bound_the_target() {
     let bounds = EstimatorConfig::default().initial(Bitrate::from_kbps(3000));
     let config_b = config(2).bandwidth_estimation(BandwidthEstimation::gcc(bounds));
-    let limit = |text: String| text.replace("a=mid:", "b=AS:400\r\na=mid:");
-    for (edited, expected) in [(true, 800), (false, 3000)] {
-        let edit = |text| if edited { limit(text) } else { text };
+    let limited = |line: &str| {
+        let edit = |text: String| text.replace("a=mid:", &format!("{line}a=mid:"));
         let mut call = with_offer(config(1), config_b.clone(), edit);
         assert!(call.run_until(|a, b| a.is_connected() && b.is_connected()));
         let told = call.b.events.iter().find_map(|event| match event {
             Event::AvailableBitrate { estimate, target } => Some((*estimate, *target)),
             _ => None,
         });
-        assert_eq!(told, Some((Bitrate::from_kbps(3000), Bitrate::from_kbps(expected))));
+        told.map(|(estimate, target)| (estimate.as_bps() / 1000, target.as_bps() / 1000))
+    };
+    assert_eq!(limited("b=AS:400\r\n"), Some((3000, 800)));
+    assert_eq!(limited(""), Some((3000, 3000)));
+    assert_eq!(
+        limited("b=TIAS:18446744073709551615\r\n"),
+        Some((3000, 3000)),
+        "no sum of limits is too large"
+    );
+}
+
+/// What is lost is asked for and sent again through the pacer, each packet once and none under an SSRC that is not its own.
+#[test]
+fn losses_are_repaired_through_the_pacer() {
+    let mut sender = Follower::new(config(1).bandwidth_estimation(gcc()), config(2));
+    sender.call.set_link(Side::B, link(2500).loss(0.03));
+    sender.most = Bitrate::from_kbps(1000);
+    let mut received = Vec::new();
+    for _ in 0..100 {
+        sender.send_frame();
+        sender.call.run_for(Duration::from_millis(33));
+        received.extend(sender.call.b.packets().map(|packet| (packet.seq.wire().0, packet.retransmitted)));
+        sender.take_events();
+    }
+    sender.call.set_link(Side::B, link(2500));
+    sender.send_frame();
+    sender.call.run_for(SECOND);
+    received.extend(sender.call.b.packets().map(|packet| (packet.seq.wire().0, packet.retransmitted)));
+    assert!(received.iter().any(|(_, retransmitted)| *retransmitted));
+    let mut numbers: Vec<u16> = received.iter().map(|(seq, _)| *seq).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..sender.next_seq).collect::<Vec<_>>(), "each once, none missing");
+    assert_eq!(sender.call.a.pc.stats().drops.total(), 0);
+}
+
+/// A peer that tells that nothing goes does not stop the queue for good, nor does one that tells that everything goes open it.
+#[test]
+fn absurd_estimates_of_a_peer_are_survived() {
+    for told in [Bitrate::ZERO, Bitrate::from_bps(u64::MAX)] {
+        let config_a = config(1).bandwidth_estimation(gcc());
+        let mut call = with_offer(config_a, config(2), without_transport_cc);
+        call.b.pc.interceptors().add(Ceiling(told, None));
+        let mut sender = Follower::over(call);
+        sender.most = Bitrate::from_kbps(300);
+        sender.run(3 * SECOND);
+        sender.call.run_for(8 * SECOND);
+        assert_eq!(sender.call.a.pc.stats().pacer_bytes, 0, "{told}");
+        assert_eq!(sender.call.b.pc.stats().inbound[0].counters.packets_received, sender.next_seq.into());
     }
 }
 
