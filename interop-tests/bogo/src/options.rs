@@ -7,8 +7,8 @@ use std::time::{Duration, Instant, SystemTime};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tombolo_crypto::{CryptoProvider, KeyExchangeGroup};
 use tombolo_dtls::{
-    AlertDescription, Certificate, CertificateVerifier, Config, ConfigBuilder, ProtocolVersion, Role,
-    ShownChain, SrtpProfileId,
+    AlertDescription, Certificate, CertificateVerifier, Config, ConfigBuilder, PreSharedKey, PreSharedKeys,
+    ProtocolVersion, Role, ShownChain, SrtpProfileId,
 };
 use tombolo_net::Seed;
 
@@ -82,6 +82,8 @@ struct Draft {
     options: Options,
     certificate: Option<String>,
     key: Option<String>,
+    psk: Option<String>,
+    psk_identity: String,
     min_version: u16,
     max_version: u16,
     groups: Option<Vec<KeyExchangeGroup>>,
@@ -96,6 +98,24 @@ struct Draft {
 
 /// A change of the configuration.
 type Setting = Box<dyn FnOnce(ConfigBuilder) -> ConfigBuilder>;
+
+/// One pre-shared key, whose identity is the server's hint too.
+#[derive(Debug)]
+struct Psk(PreSharedKey);
+
+impl PreSharedKeys for Psk {
+    fn hint(&self) -> Vec<u8> {
+        self.0.identity(&[]).unwrap_or_default()
+    }
+
+    fn identity(&self, hint: &[u8]) -> Option<Vec<u8>> {
+        self.0.identity(hint)
+    }
+
+    fn key(&self, identity: &[u8]) -> Option<Vec<u8>> {
+        self.0.key(identity)
+    }
+}
 
 /// Takes every certificate, or none.
 #[derive(Debug)]
@@ -162,6 +182,8 @@ impl Draft {
             },
             certificate: None,
             key: None,
+            psk: None,
+            psk_identity: String::new(),
             min_version: 0xfefd,
             max_version: 0xfefc,
             groups: None,
@@ -210,6 +232,8 @@ impl Draft {
             "-shim-id" => options.shim_id = number(value)?,
             "-resume-count" => self.resumes = number(value)?,
             "-cert-file" => self.certificate = Some(value.to_owned()),
+            "-psk" => self.psk = Some(value.to_owned()),
+            "-psk-identity" => value.clone_into(&mut self.psk_identity),
             "-key-file" => self.key = Some(value.to_owned()),
             "-min-version" => self.min_version = number(value)?,
             "-max-version" => self.max_version = number(value)?,
@@ -280,6 +304,10 @@ impl Draft {
             .verifier(Arc::new(Verifier { rejects: self.rejection() }));
         if !self.asks_clients {
             builder = builder.anonymous_clients();
+        }
+        if let Some(key) = self.psk {
+            let keys = Psk(PreSharedKey::new(self.psk_identity, key));
+            builder = builder.pre_shared_keys(Arc::new(keys)).versions(min, ProtocolVersion::Dtls12);
         }
         if let Some(groups) = self.groups {
             builder = builder.groups(groups);

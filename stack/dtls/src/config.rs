@@ -9,6 +9,7 @@ use crate::certificate::Certificate;
 use crate::connection_id::MAX_OWN_ID_LEN;
 use crate::flight::{MAX_MTU, MIN_MTU, Retransmission};
 use crate::key_log::KeyLog;
+use crate::psk::PreSharedKeys;
 use crate::srtp::SrtpProfileId;
 use crate::suite::{CipherSuite, group_id};
 use crate::verifier::CertificateVerifier;
@@ -33,6 +34,7 @@ pub struct Config {
     pub(crate) key_log: Option<Arc<dyn KeyLog>>,
     pub(crate) verifier: Option<Arc<dyn CertificateVerifier>>,
     pub(crate) asks_clients: bool,
+    pub(crate) pre_shared_keys: Option<Arc<dyn PreSharedKeys>>,
     pub(crate) connection_id_len: Option<usize>,
 }
 
@@ -99,6 +101,7 @@ impl Config {
             key_log: None,
             verifier: None,
             asks_clients: true,
+            pre_shared_keys: None,
             connection_id_len: None,
         })
     }
@@ -120,7 +123,10 @@ impl Config {
     /// The suites of a version that may be used, in order of preference.
     pub(crate) fn suites(&self, version: ProtocolVersion) -> impl Iterator<Item = CipherSuite> + '_ {
         let aeads = self.provider.aeads;
-        let usable = move |suite: &CipherSuite| suite.version() == version && aeads.contains(&suite.aead());
+        let has_keys = self.pre_shared_keys.is_some();
+        let usable = move |suite: &CipherSuite| {
+            suite.version() == version && suite.is_psk() == has_keys && aeads.contains(&suite.aead())
+        };
         self.cipher_suites.iter().copied().filter(usable)
     }
 
@@ -294,6 +300,16 @@ impl ConfigBuilder {
         self
     }
 
+    /// Knows peers by keys that both sides have had before, in place of certificates: DTLS 1.2 alone, with the suites of
+    /// [`CipherSuite::PSK`], of which [`ConfigBuilder::cipher_suites`] may name fewer after this call. The certificate is not
+    /// shown then, nor is one asked for; fingerprints and verifiers have nothing to look at. Not for WebRTC. Default: none.
+    #[must_use]
+    pub fn pre_shared_keys(mut self, keys: Arc<dyn PreSharedKeys>) -> Self {
+        self.0.pre_shared_keys = Some(keys);
+        self.0.cipher_suites = CipherSuite::PSK.to_vec();
+        self
+    }
+
     /// Tells the secrets of every connection, so that Wireshark can read a capture. For debugging alone. Default: nobody is told.
     #[must_use]
     pub fn key_log(mut self, log: Arc<dyn KeyLog>) -> Self {
@@ -354,6 +370,9 @@ mod tests {
         let hybrid = || builder().groups(vec![KeyExchangeGroup::X25519MlKem768]);
         assert_eq!(built(hybrid()), Err(ConfigError::Group), "1.2 cannot use it");
         assert_eq!(built(hybrid().versions(Dtls13, Dtls13)), Ok(()));
+        let keys = || Arc::new(crate::psk::PreSharedKey::new("name", "key"));
+        assert_eq!(built(builder().pre_shared_keys(keys())), Err(ConfigError::CipherSuite), "not in 1.3");
+        assert_eq!(built(builder().pre_shared_keys(keys()).versions(Dtls12, Dtls12)), Ok(()));
         assert_eq!(built(builder().alpn(vec![vec![]])), Err(ConfigError::Name));
         assert_eq!(built(builder().server_name([b'a'; 256])), Err(ConfigError::Name));
         assert_eq!(built(builder().connection_id_len(21)), Err(ConfigError::ConnectionId));

@@ -47,6 +47,9 @@ pub enum PeerError {
     /// The peer sent an empty list of certificates.
     #[error("the peer has no certificate")]
     NoCertificate,
+    /// There is no pre-shared key for this server.
+    #[error("no pre-shared key for this server")]
+    NoPreSharedKey,
     /// The certificate matches none of the fingerprints that were signalled.
     #[error("the certificate does not match the fingerprint")]
     FingerprintMismatch,
@@ -95,6 +98,7 @@ impl PeerError {
             | Self::Group
             | Self::SignatureScheme
             | Self::NoExtendedMasterSecret
+            | Self::NoPreSharedKey
             | Self::NoCertificate => AlertDescription::HANDSHAKE_FAILURE,
             Self::FingerprintMismatch | Self::BadCertificate => AlertDescription::BAD_CERTIFICATE,
             Self::Rejected(description) => description,

@@ -4,11 +4,11 @@
 //! with HelloRetryRequest; ciphers are AES-GCM and ChaCha20-Poly1305 (RFC 5289, RFC 7905, RFC 8446); the extended master
 //! secret (RFC 7627) is required in 1.2; there is use_srtp with its exporter (RFC 5764, RFC 5705), ALPN, the server's
 //! name, KeyUpdate, connection ids (RFC 9146), and certificates that are known by their fingerprints (RFC 8122) or that a
-//! [`CertificateVerifier`] accepts. It reads no clock, no
+//! [`CertificateVerifier`] accepts, or in 1.2 [`PreSharedKeys`] in their place. It reads no clock, no
 //! randomness of its own and no socket.
 //!
-//! Left out: resumption and early data, renegotiation (answered with no_renegotiation in 1.2), CBC and PSK suites,
-//! connection ids of ours that change.
+//! Left out: resumption and early data, renegotiation (answered with no_renegotiation in 1.2), CBC suites,
+//! pre-shared keys without a key exchange and in 1.3, connection ids of ours that change.
 //!
 //! A server behind ICE makes its connections itself: the peer's address is known to be its own. One without ICE has a
 //! [`Listener`] make them, which asks for cookies first.
@@ -23,6 +23,7 @@
 //! | `extension`, `codec`, `suite`, `version`, `alert` | the encoding and the code points |
 //! | `keys`, `schedule`, `transcript`, `session` | the key schedules of 1.2 and of 1.3 |
 //! | `key_log` | secrets for Wireshark |
+//! | `psk` | keys that were known before |
 //! | `identity`, `fingerprint`, `verifier`, `certificate`, `x509` | who is who |
 //!
 //! # Errors and alerts
@@ -32,7 +33,7 @@
 //! | error | alert |
 //! |---|---|
 //! | [`PeerError::Version`] | protocol_version |
-//! | [`PeerError::CipherSuite`], [`PeerError::Group`], [`PeerError::SignatureScheme`], [`PeerError::NoExtendedMasterSecret`], [`PeerError::NoCertificate`] | handshake_failure |
+//! | [`PeerError::CipherSuite`], [`PeerError::Group`], [`PeerError::SignatureScheme`], [`PeerError::NoExtendedMasterSecret`], [`PeerError::NoCertificate`], [`PeerError::NoPreSharedKey`] | handshake_failure |
 //! | [`PeerError::FingerprintMismatch`], [`PeerError::BadCertificate`] | bad_certificate |
 //! | [`PeerError::Rejected`] | what the verifier says |
 //! | [`PeerError::UnsupportedCertificate`] | unsupported_certificate |
@@ -75,6 +76,7 @@ mod key_update;
 mod keys;
 mod listener;
 mod pieces;
+mod psk;
 mod queue;
 mod receive;
 mod record;
@@ -100,6 +102,7 @@ pub use event::Event;
 pub use fingerprint::{Fingerprint, FingerprintError};
 pub use key_log::{KeyLog, LoggedSecret};
 pub use listener::{Heard, Listener};
+pub use psk::{PreSharedKey, PreSharedKeys};
 pub use session::Parameters;
 pub use srtp::{SrtpKeys, SrtpProfileId};
 pub use stats::{DropReason, Stats};

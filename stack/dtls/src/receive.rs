@@ -314,7 +314,11 @@ impl Connection {
             if message.msg_type == HandshakeType::FINISHED && self.reassembler.has_encrypted() {
                 return self.fail(PeerError::UnexpectedMessage.into());
             }
-            match Body::decode(message.msg_type, message.epoch, &message.body) {
+            let decode = match self.config.pre_shared_keys {
+                None => Body::decode,
+                Some(_) => Body::decode_with_psk,
+            };
+            match decode(message.msg_type, message.epoch, &message.body) {
                 Ok(body) => self.process_message(now, body, &message),
                 // Not authenticated: it may be anyone's, and the true message may still come.
                 Err(_) if message.epoch == 0 => {

@@ -30,6 +30,8 @@ pub struct Parameters {
     pub alpn: Option<Vec<u8>>,
     /// The name that the client asked for (RFC 6066), on both sides.
     pub server_name: Option<Vec<u8>>,
+    /// The identity of the pre-shared key, on both sides.
+    pub psk_identity: Option<Vec<u8>>,
 }
 
 /// An association whose handshake is complete.

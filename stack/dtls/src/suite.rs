@@ -28,10 +28,14 @@ pub enum CipherSuite {
     EcdheEcdsaChaCha20Poly1305Sha256,
     /// TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256, DTLS 1.2.
     EcdheRsaChaCha20Poly1305Sha256,
+    /// TLS_ECDHE_PSK_WITH_AES_128_GCM_SHA256, DTLS 1.2 (RFC 8442).
+    EcdhePskAes128GcmSha256,
+    /// TLS_ECDHE_PSK_WITH_CHACHA20_POLY1305_SHA256, DTLS 1.2 (RFC 7905).
+    EcdhePskChaCha20Poly1305Sha256,
 }
 
 impl CipherSuite {
-    /// All, in order of preference.
+    /// All with certificates, in order of preference.
     pub const ALL: [Self; 9] = [
         Self::Aes128GcmSha256,
         Self::Aes256GcmSha384,
@@ -43,6 +47,14 @@ impl CipherSuite {
         Self::EcdheEcdsaChaCha20Poly1305Sha256,
         Self::EcdheRsaChaCha20Poly1305Sha256,
     ];
+
+    /// Those with pre-shared keys, in order of preference.
+    pub const PSK: [Self; 2] = [Self::EcdhePskAes128GcmSha256, Self::EcdhePskChaCha20Poly1305Sha256];
+
+    /// Whether it is one with pre-shared keys.
+    pub(crate) fn is_psk(self) -> bool {
+        Self::PSK.contains(&self)
+    }
 
     /// The IANA code point.
     #[must_use]
@@ -57,6 +69,8 @@ impl CipherSuite {
             Self::EcdheRsaAes256GcmSha384 => 0xc030,
             Self::EcdheEcdsaChaCha20Poly1305Sha256 => 0xcca9,
             Self::EcdheRsaChaCha20Poly1305Sha256 => 0xcca8,
+            Self::EcdhePskAes128GcmSha256 => 0xd001,
+            Self::EcdhePskChaCha20Poly1305Sha256 => 0xccac,
         }
     }
 
@@ -79,20 +93,22 @@ impl CipherSuite {
                 | Self::EcdheRsaAes256GcmSha384
                 | Self::EcdheRsaChaCha20Poly1305Sha256
         );
-        rsa == (kind == KeyKind::Rsa)
+        !self.is_psk() && rsa == (kind == KeyKind::Rsa)
     }
 
     pub(crate) const fn aead(self) -> AeadAlgorithm {
         match self {
-            Self::Aes128GcmSha256 | Self::EcdheEcdsaAes128GcmSha256 | Self::EcdheRsaAes128GcmSha256 => {
-                AeadAlgorithm::Aes128Gcm
-            }
+            Self::Aes128GcmSha256
+            | Self::EcdheEcdsaAes128GcmSha256
+            | Self::EcdheRsaAes128GcmSha256
+            | Self::EcdhePskAes128GcmSha256 => AeadAlgorithm::Aes128Gcm,
             Self::Aes256GcmSha384 | Self::EcdheEcdsaAes256GcmSha384 | Self::EcdheRsaAes256GcmSha384 => {
                 AeadAlgorithm::Aes256Gcm
             }
             Self::ChaCha20Poly1305Sha256
             | Self::EcdheEcdsaChaCha20Poly1305Sha256
-            | Self::EcdheRsaChaCha20Poly1305Sha256 => AeadAlgorithm::ChaCha20Poly1305,
+            | Self::EcdheRsaChaCha20Poly1305Sha256
+            | Self::EcdhePskChaCha20Poly1305Sha256 => AeadAlgorithm::ChaCha20Poly1305,
         }
     }
 

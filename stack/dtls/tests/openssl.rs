@@ -11,14 +11,18 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tombolo_crypto::{CryptoProvider, HashAlgorithm};
 use tombolo_dtls::{
-    Certificate, Config, Connection, Event, FailReason, Fingerprint, ProtocolVersion, Role, SrtpKeys,
-    SrtpProfileId,
+    Certificate, Config, Connection, Event, FailReason, Fingerprint, PreSharedKey, ProtocolVersion, Role,
+    SrtpKeys, SrtpProfileId,
 };
 use tombolo_net::{FiveTuple, Seed};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const GCM: &str = "SRTP_AEAD_AES_128_GCM";
 const CM: &str = "SRTP_AES128_CM_SHA1_80";
+
+/// The arguments for a pre-shared key, which is in hexadecimal digits.
+const PSK: &[&str] =
+    &["-psk", "0102030405060708", "-psk_identity", "sensor", "-cipher", "ECDHE-PSK-CHACHA20-POLY1305"];
 
 /// The kind of key that OpenSSL gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +110,19 @@ fn our_client_and_a_server_that_asks_for_nothing() {
     }
     let mut session = Session::new("s_server-unasked", Role::Client, &CASES[0], &[]);
     session.check(&CASES[0]);
+}
+
+/// Pre-shared keys, both roles: with the certificates that OpenSSL has all the same, and does not show.
+#[test]
+fn openssl_and_we_know_each_other_by_a_key() {
+    if is_missing("openssl and pre-shared keys") {
+        return;
+    }
+    let case = Case { arguments: PSK, says: ["ECDHE-PSK-CHACHA20-POLY1305"; 2], ..CASES[0] };
+    for (name, role) in [("s_server-psk", Role::Client), ("s_client-psk", Role::Server)] {
+        let mut session = Session::new(name, role, &case, &[]);
+        session.check(&case);
+    }
 }
 
 #[test]
@@ -232,13 +249,15 @@ impl Session {
 
         let provider = CryptoProvider::default();
         let now = Instant::now();
-        let mut connection =
-            Connection::new(Arc::new(our_config(&provider, case.short_hello)), role, &seed(), now);
+        let mut connection = Connection::new(Arc::new(our_config(&provider, case)), role, &seed(), now);
         if role == Role::Client {
             connection.set_path(FiveTuple::udp(local, remote));
         }
-        let fingerprint = Fingerprint::of(&provider, HashAlgorithm::Sha256, &certificate).expect("SHA-256");
-        connection.set_remote_fingerprints(now, vec![fingerprint]);
+        if case.arguments != PSK {
+            let fingerprint =
+                Fingerprint::of(&provider, HashAlgorithm::Sha256, &certificate).expect("SHA-256");
+            connection.set_remote_fingerprints(now, vec![fingerprint]);
+        }
         let session = Self { connection, socket, local, events: Vec::new(), openssl, said, folder };
         if role == Role::Client {
             assert!(session.wait(|session| session.openssl_says("ACCEPT")), "{}", session.said());
@@ -353,14 +372,20 @@ impl Drop for Session {
     }
 }
 
-fn our_config(provider: &CryptoProvider, short_hello: bool) -> Config {
+fn our_config(provider: &CryptoProvider, case: &Case) -> Config {
     let day = Duration::from_secs(86400);
     let now = SystemTime::now();
     let certificate =
         Certificate::self_signed(provider, &seed(), now - day, now + day * 30).expect("certificate");
     let builder = Config::builder(certificate).provider(*provider);
-    let builder = if short_hello {
+    let is_psk = case.arguments == PSK;
+    let builder = if case.short_hello || is_psk {
         builder.versions(ProtocolVersion::Dtls12, ProtocolVersion::Dtls12)
+    } else {
+        builder
+    };
+    let builder = if is_psk {
+        builder.pre_shared_keys(Arc::new(PreSharedKey::new("sensor", [1, 2, 3, 4, 5, 6, 7, 8])))
     } else {
         builder
     };

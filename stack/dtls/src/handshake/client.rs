@@ -13,6 +13,7 @@ use crate::handshake::message::{
     CertificateRequest, ClientHello, ServerHello, ServerKeyExchange, encode_certificate,
     encode_client_key_exchange,
 };
+use crate::handshake::psk::AwaitPskExchange;
 use crate::handshake::{Context, Handshake, Negotiated, answered_profile, answered_protocol, own_scheme};
 use crate::keys::{Secrets, Sender};
 use crate::session::{Parameters, Session, SessionSecrets};
@@ -50,7 +51,7 @@ impl AwaitServerHello {
         let random = context.random();
         let connection_id = ConnectionIds::draw(config, context.rng);
         let usable = |suite: &CipherSuite| {
-            suite.version() == ProtocolVersion::Dtls13 || context.can_verify_for(*suite)
+            suite.version() == ProtocolVersion::Dtls13 || suite.is_psk() || context.can_verify_for(*suite)
         };
         let extensions = Extensions {
             server_name: config.server_name.clone(),
@@ -155,6 +156,7 @@ impl AwaitServerHello {
     fn suite(&self, hello: &ServerHello, version: ProtocolVersion) -> Result<CipherSuite, PeerError> {
         CipherSuite::ALL
             .into_iter()
+            .chain(CipherSuite::PSK)
             .find(|suite| suite.id() == hello.cipher_suite && suite.version() == version)
             .filter(|suite| self.hello.cipher_suites.contains(&suite.id()))
             .ok_or(PeerError::IllegalParameter)
@@ -233,6 +235,7 @@ impl AwaitServerHello {
             srtp_profile: None,
             alpn: None,
             server_name: offer.extensions.server_name.clone(),
+            psk_identity: None,
         };
         let state = AwaitEncryptedExtensions::start(offer, parameters, &shared_secret, context)?;
         Ok(Handshake::EncryptedExtensions13(state))
@@ -276,11 +279,16 @@ impl AwaitServerHello {
             srtp_profile: answered_profile(offer.use_srtp.as_ref(), extensions.use_srtp.as_ref())?,
             alpn: answered_protocol(offer.alpn.as_ref(), extensions.alpn.as_ref())?,
             server_name: offer.server_name.clone(),
+            psk_identity: None,
         };
         context.transcript.add(&message.whole());
         let negotiated =
             Negotiated { parameters, client_random: self.hello.random, server_random: hello.random };
-        Ok(Handshake::ServerCertificate(AwaitServerCertificate { negotiated }))
+        Ok(if suite.is_psk() {
+            Handshake::PskExchange(AwaitPskExchange { negotiated })
+        } else {
+            Handshake::ServerCertificate(AwaitServerCertificate { negotiated })
+        })
     }
 }
 
@@ -382,7 +390,7 @@ impl AwaitCertificateRequest {
         let Self { negotiated, share, premaster } = self;
         Ok(Handshake::ServerHelloDone(AwaitServerHelloDone {
             negotiated,
-            share,
+            key_exchange: encode_client_key_exchange(&share),
             premaster,
             scheme: Some(scheme),
         }))
@@ -392,17 +400,19 @@ impl AwaitCertificateRequest {
     /// WHIP output. It is the server that goes without knowing us; its own certificate was checked as always.
     pub(crate) fn not_asked(self) -> AwaitServerHelloDone {
         let Self { negotiated, share, premaster } = self;
-        AwaitServerHelloDone { negotiated, share, premaster, scheme: None }
+        let key_exchange = encode_client_key_exchange(&share);
+        AwaitServerHelloDone { negotiated, key_exchange, premaster, scheme: None }
     }
 }
 
 /// Only the end of the server's flight is missing.
 pub(crate) struct AwaitServerHelloDone {
-    negotiated: Negotiated,
-    share: Vec<u8>,
-    premaster: SharedSecret,
+    pub(crate) negotiated: Negotiated,
+    /// The body of our ClientKeyExchange.
+    pub(crate) key_exchange: Vec<u8>,
+    pub(crate) premaster: SharedSecret,
     /// What we sign with, if the server wants our certificate.
-    scheme: Option<(u16, SignatureScheme)>,
+    pub(crate) scheme: Option<(u16, SignatureScheme)>,
 }
 
 impl AwaitServerHelloDone {
@@ -417,8 +427,7 @@ impl AwaitServerHelloDone {
             let certificate = encode_certificate(context.config.certificate.chain());
             context.send(0, HandshakeType::CERTIFICATE, certificate);
         }
-        let key_exchange = encode_client_key_exchange(&self.share);
-        context.send(0, HandshakeType::CLIENT_KEY_EXCHANGE, key_exchange);
+        context.send(0, HandshakeType::CLIENT_KEY_EXCHANGE, self.key_exchange);
         let secrets = context.derive_secrets(&self.negotiated, &self.premaster, Sender::Client)?;
         if let Some(scheme) = self.scheme {
             let verify = context.sign(scheme, context.transcript.bytes())?;

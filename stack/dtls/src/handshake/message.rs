@@ -4,6 +4,7 @@ use crate::codec::{Reader, put_u16, put_vec8, put_vec16, put_vec24, u16_list};
 use crate::error::DecodeError;
 use crate::extension::{Extensions, Place};
 use crate::fragment::HandshakeType;
+use crate::handshake::psk::{PskClientExchange, PskServerExchange};
 
 /// The random of a HelloRetryRequest: SHA-256 of its name (RFC 8446 §4.1.3).
 pub(crate) const RETRY_RANDOM: [u8; 32] = [
@@ -12,7 +13,7 @@ pub(crate) const RETRY_RANDOM: [u8; 32] = [
 ];
 
 /// `ECCurveType` named_curve.
-const NAMED_CURVE: u8 = 3;
+pub(crate) const NAMED_CURVE: u8 = 3;
 
 /// ClientHello.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -286,6 +287,10 @@ pub(crate) enum Body<'a> {
     /// The certificates, the leaf first.
     Certificate(Vec<&'a [u8]>),
     ServerKeyExchange(ServerKeyExchange<'a>),
+    /// ServerKeyExchange with pre-shared keys.
+    PskServerExchange(PskServerExchange<'a>),
+    /// ClientKeyExchange with pre-shared keys.
+    PskClientExchange(PskClientExchange<'a>),
     CertificateRequest(CertificateRequest),
     ServerHelloDone,
     CertificateVerify(DigitallySigned<'a>),

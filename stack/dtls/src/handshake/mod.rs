@@ -44,6 +44,7 @@
 pub(crate) mod client;
 pub(crate) mod client13;
 pub(crate) mod message;
+pub(crate) mod psk;
 pub(crate) mod server;
 pub(crate) mod server13;
 
@@ -382,6 +383,7 @@ pub(crate) struct Negotiated {
 pub(crate) enum Handshake {
     ServerHello(client::AwaitServerHello),
     ServerCertificate(client::AwaitServerCertificate),
+    PskExchange(psk::AwaitPskExchange),
     ServerKeyExchange(client::AwaitServerKeyExchange),
     CertificateRequest(client::AwaitCertificateRequest),
     ServerHelloDone(client::AwaitServerHelloDone),
@@ -434,6 +436,12 @@ impl Handshake {
             (Self::ClientHello(state), Body::ClientHello(hello)) => state.handle(&hello, message, context),
             (Self::ClientCertificate(state), Body::Certificate(chain)) => {
                 state.handle(&chain, message, context)
+            }
+            (Self::PskExchange(state), Body::PskServerExchange(exchange)) => {
+                state.handle(&exchange, message, context)
+            }
+            (Self::ClientKeyExchange(state), Body::PskClientExchange(exchange)) => {
+                state.handle_psk(&exchange, message, context)
             }
             (Self::ClientKeyExchange(state), Body::ClientKeyExchange(share)) => {
                 state.handle(share, message, context)

@@ -10,6 +10,7 @@ use crate::handshake::client::DOWNGRADE_TO_1_2;
 use crate::handshake::message::{
     CertificateRequest, ClientHello, DigitallySigned, ServerHello, ServerKeyExchange, encode_certificate,
 };
+use crate::handshake::psk::PskServerExchange;
 use crate::handshake::{Context, Handshake, Negotiated, own_scheme, server13};
 use crate::keys::{Secrets, Sender};
 use crate::session::{Parameters, Session, SessionSecrets};
@@ -29,7 +30,8 @@ pub(crate) struct AwaitClientHello;
 struct Choice {
     parameters: Parameters,
     group: u16,
-    scheme: (u16, SignatureScheme),
+    /// What we sign with; with pre-shared keys nothing.
+    scheme: Option<(u16, SignatureScheme)>,
 }
 
 impl AwaitClientHello {
@@ -75,11 +77,18 @@ fn answer(
     let connection_id = context.take_connection_id(&hello.extensions)?;
     let server_hello = server_hello(hello, &negotiated, connection_id);
     context.send(0, HandshakeType::SERVER_HELLO, server_hello.encode());
-    let certificate = encode_certificate(context.config.certificate.chain());
-    context.send(0, HandshakeType::CERTIFICATE, certificate);
-    let key_exchange = sign_params(&negotiated, group, exchange.public_share(), scheme, context)?;
-    context.send(0, HandshakeType::SERVER_KEY_EXCHANGE, key_exchange);
-    if context.config.asks_clients {
+    let share = exchange.public_share();
+    if let Some(scheme) = scheme {
+        let certificate = encode_certificate(context.config.certificate.chain());
+        context.send(0, HandshakeType::CERTIFICATE, certificate);
+        let key_exchange = sign_params(&negotiated, group, share, scheme, context)?;
+        context.send(0, HandshakeType::SERVER_KEY_EXCHANGE, key_exchange);
+    } else if let Some(keys) = &context.config.pre_shared_keys {
+        let key_exchange = PskServerExchange { hint: &keys.hint(), group, share }.encode();
+        context.send(0, HandshakeType::SERVER_KEY_EXCHANGE, key_exchange);
+    }
+    let asks_client = context.config.asks_clients && scheme.is_some();
+    if asks_client {
         let request = CertificateRequest {
             certificate_types: certificate_types(context),
             signature_schemes: context.signature_schemes(&[ProtocolVersion::Dtls12]),
@@ -88,7 +97,7 @@ fn answer(
     }
     context.send(0, HandshakeType::SERVER_HELLO_DONE, Vec::new());
     context.launch(true);
-    if context.config.asks_clients {
+    if asks_client {
         Ok(Handshake::ClientCertificate(AwaitClientCertificate { negotiated, exchange }))
     } else {
         context.identity.trust();
@@ -111,7 +120,7 @@ fn choose(hello: &ClientHello, config: &Config) -> Result<Choice, PeerError> {
     let kind = config.certificate.kind().ok_or(PeerError::SignatureScheme)?;
     let cipher_suite = config
         .suites(ProtocolVersion::Dtls12)
-        .find(|suite| suite.fits(kind) && hello.cipher_suites.contains(&suite.id()))
+        .find(|suite| (suite.is_psk() || suite.fits(kind)) && hello.cipher_suites.contains(&suite.id()))
         .ok_or(PeerError::CipherSuite)?;
     // RFC 8422 §4: without the extension the server is free; P-256 is what everyone has.
     let offered = extensions.groups.as_deref().unwrap_or(&[23]);
@@ -119,8 +128,12 @@ fn choose(hello: &ClientHello, config: &Config) -> Result<Choice, PeerError> {
         .groups()
         .find(|(id, group)| group.is_symmetric() && offered.contains(id))
         .ok_or(PeerError::Group)?;
-    let schemes = extensions.signature_schemes.as_ref().ok_or(PeerError::SignatureScheme)?;
-    let scheme = own_scheme(config, ProtocolVersion::Dtls12, schemes)?;
+    let scheme = if cipher_suite.is_psk() {
+        None
+    } else {
+        let schemes = extensions.signature_schemes.as_ref().ok_or(PeerError::SignatureScheme)?;
+        Some(own_scheme(config, ProtocolVersion::Dtls12, schemes)?)
+    };
     let parameters = Parameters {
         version: ProtocolVersion::Dtls12,
         cipher_suite,
@@ -128,6 +141,7 @@ fn choose(hello: &ClientHello, config: &Config) -> Result<Choice, PeerError> {
         srtp_profile: choose_profile(extensions, config),
         alpn: choose_protocol(extensions, config)?,
         server_name: extensions.server_name.clone(),
+        psk_identity: None,
     };
     Ok(Choice { parameters, group, scheme })
 }
@@ -218,8 +232,8 @@ impl AwaitClientCertificate {
 
 /// The client's certificate is here, and it fits if the fingerprints are; or none was asked for.
 pub(crate) struct AwaitClientKeyExchange {
-    negotiated: Negotiated,
-    exchange: Box<dyn KeyExchange>,
+    pub(crate) negotiated: Negotiated,
+    pub(crate) exchange: Box<dyn KeyExchange>,
     key: Option<PublicKey>,
 }
 
@@ -264,8 +278,8 @@ impl AwaitCertificateVerify {
 
 /// The client has proved its certificate, or need not.
 pub(crate) struct AwaitClientFinished {
-    negotiated: Negotiated,
-    secrets: Secrets,
+    pub(crate) negotiated: Negotiated,
+    pub(crate) secrets: Secrets,
 }
 
 impl AwaitClientFinished {

@@ -143,6 +143,7 @@ pub(crate) fn choose<'a>(hello: &'a ClientHello, config: &Config) -> Result<Choi
         srtp_profile: choose_profile(extensions, config),
         alpn: choose_protocol(extensions, config)?,
         server_name: extensions.server_name.clone(),
+        psk_identity: None,
     };
     let scheme = own_scheme(config, ProtocolVersion::Dtls13, schemes)?;
     Ok(Choice { parameters, group, share, scheme })

@@ -12,6 +12,7 @@ mod listener;
 mod matrix;
 mod network;
 mod peer;
+mod psk;
 mod strictness;
 mod tampering;
 mod thirteen;

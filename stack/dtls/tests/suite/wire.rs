@@ -22,12 +22,17 @@ impl Direct {
         let fingerprint =
             |config: &Config| config.certificate().fingerprint(HashAlgorithm::Sha256).expect("SHA-256");
         let (of_client, of_server) = (fingerprint(&client), fingerprint(&server));
-        let now = tombolo_netsim::start();
-        let mut client = Peer::new(client, Role::Client, 1);
-        let mut server = Peer::new(server, Role::Server, 2);
-        client.connection.set_remote_fingerprints(now, vec![of_server]);
-        server.connection.set_remote_fingerprints(now, vec![of_client]);
-        Self { client, server, now }
+        let mut direct = Self::strangers(client, server);
+        let now = direct.now;
+        direct.client.connection.set_remote_fingerprints(now, vec![of_server]);
+        direct.server.connection.set_remote_fingerprints(now, vec![of_client]);
+        direct
+    }
+
+    /// The same without fingerprints.
+    pub(crate) fn strangers(client: Config, server: Config) -> Self {
+        let (client, server) = (Peer::new(client, Role::Client, 1), Peer::new(server, Role::Server, 2));
+        Self { client, server, now: tombolo_netsim::start() }
     }
 
     fn peer(&mut self, client: bool) -> &mut Peer {
@@ -63,6 +68,14 @@ impl Direct {
                 self.deliver(!from_client, &datagram);
             }
         }
+    }
+
+    /// Lets time pass at once: what is due then is due, and stays to be sent.
+    pub(crate) fn pass(&mut self, duration: Duration) {
+        self.now += duration;
+        let now = self.now;
+        self.client.handle_timeout(now);
+        self.server.handle_timeout(now);
     }
 
     /// Lets time pass for both, with nothing arriving.
