@@ -1,6 +1,6 @@
 //! Sound, sent again with what follows it.
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes};
 use tombolo_net::RtpTime;
 use tombolo_rtp::codec::{PacketizeError, RedPacketizer};
 
@@ -67,6 +67,20 @@ impl RedSender {
         out: &mut Vec<Bytes>,
     ) -> Result<(), PacketizeError> {
         self.packetizer.packetize(timestamp, frame, max_payload_bytes, out)
+    }
+
+    /// As [`RedSender::packetize`], behind what `out` has.
+    ///
+    /// # Errors
+    /// The same; nothing is appended then.
+    pub fn write(
+        &mut self,
+        timestamp: RtpTime,
+        frame: &[u8],
+        max_payload_bytes: usize,
+        out: &mut impl BufMut,
+    ) -> Result<(), PacketizeError> {
+        self.packetizer.write(timestamp, frame, max_payload_bytes, out)
     }
 }
 

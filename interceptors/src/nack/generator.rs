@@ -225,6 +225,13 @@ impl Generator {
         Arrival::TooOld
     }
 
+    /// Whether a packet would be one that has not come and is not given up; not before the first packet.
+    #[must_use]
+    pub fn awaits(&self, seq: ExtSeqNo) -> bool {
+        let is_missing = || self.missing.binary_search_by_key(&seq, |missing| missing.seq).is_ok();
+        self.highest.is_some_and(|highest| seq > highest || is_missing())
+    }
+
     /// A keyframe was asked for. What is missing now is asked for no more, because a keyframe does without it, and the way is to be free for
     /// that: not for two round trips and 200 ms. What is missing later, of the keyframe itself, is asked for as ever. When the
     /// keyframe begins, call [`Generator::forget_before`]. What comes all the same is taken.

@@ -28,7 +28,7 @@ pub struct Inbound {
     pub retransmitted_bytes_received: u64,
     /// `lastPacketReceivedTimestamp`, on the clock of the connection.
     pub last_packet_received: Option<Instant>,
-    /// `fecPacketsReceived`: repair packets of the stream.
+    /// `fecPacketsReceived`: repair packets of the stream, or earlier frames within packets of RED.
     pub fec_packets_received: u64,
     /// `fecBytesReceived`: payload bytes of those.
     pub fec_bytes_received: u64,

@@ -143,7 +143,7 @@ pub struct ReceivedPacket {
     pub arrival: Instant,
     /// Whether it came by retransmission.
     pub retransmitted: bool,
-    /// Whether it was lost and computed from repair packets (FlexFEC); then it has no audio level.
+    /// Whether it was lost and recovered: computed from repair packets (FlexFEC) or sent again with a later one (RED). Then it has no audio level.
     pub recovered: bool,
     /// The audio level that the peer measured (RFC 6464).
     pub audio_level: Option<AudioLevel>,

@@ -100,7 +100,7 @@ pub use jsep::SignalingState;
 pub use media::OutgoingPacket;
 pub use stats::{DropReason, Drops, InboundStats, OutboundStats, Stats};
 pub use transceiver::{
-    Encoding, MAX_SIGNALLED_SSRCS, NegotiatedMedia, SignalledSsrc, Transceiver, TransceiverId,
+    Encoding, MAX_SIGNALLED_SSRCS, NegotiatedMedia, NegotiatedRed, SignalledSsrc, Transceiver, TransceiverId,
     TransceiverInit,
 };
 pub use transport::Restart;

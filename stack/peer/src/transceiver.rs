@@ -116,6 +116,8 @@ pub struct NegotiatedMedia {
     pub codecs: Vec<NegotiatedCodec>,
     /// The payload type of FlexFEC, where both have it.
     pub flexfec: Option<u8>,
+    /// RED around Opus, where both have it.
+    pub red: Option<NegotiatedRed>,
     /// Header extensions by id.
     pub extensions: ExtensionMap,
     /// The simulcast streams that the peer may send, in the peer's order; empty for one stream without a rid.
@@ -142,7 +144,7 @@ impl NegotiatedMedia {
     pub(crate) fn has_payload_type(&self, number: u8) -> bool {
         let media =
             |codec: &NegotiatedCodec| codec.payload_type == number || codec.rtx_payload_type == Some(number);
-        self.codecs.iter().any(media) || self.flexfec == Some(number)
+        self.codecs.iter().any(media) || self.repair_payload_types().any(|repair| repair == number)
     }
 
     /// Whether congestion control feedback (RFC 8888) was agreed on, which is so for all codecs or for none.
@@ -157,6 +159,22 @@ impl NegotiatedMedia {
             codec.feedback = codec.feedback.settled(prefers_ccfb);
         }
     }
+
+    /// The payload types of FlexFEC and RED.
+    pub(crate) fn repair_payload_types(&self) -> impl Iterator<Item = u8> + use<> {
+        self.flexfec.into_iter().chain(self.red.map(|red| red.payload_type))
+    }
+}
+
+/// Redundant sound (RFC 2198) as two sides agreed on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NegotiatedRed {
+    /// Its payload type.
+    pub payload_type: u8,
+    /// The payload type of the frames within: that of Opus.
+    pub frames: u8,
+    /// Whether it stands before Opus: what browsers take for a wish that they send it.
+    pub is_first: bool,
 }
 
 /// The most SSRCs that are taken from one section's `a=ssrc` lines.

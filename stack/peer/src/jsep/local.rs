@@ -5,14 +5,14 @@ use std::net::SocketAddr;
 use tombolo_rtp::ext::{ExtensionKind, ExtensionMap};
 
 use super::RemoteDescription;
-use super::section::{FLEXFEC, FLEXFEC_CLOCK_RATE_HZ, fits};
+use super::section::{FLEXFEC, FLEXFEC_CLOCK_RATE_HZ, RED, fits};
 use crate::codec::{Codec, CodecCapability, Feedback, H264Format, MediaKind, NegotiatedCodec};
 use crate::config::Config;
 use crate::sdp::{
     At, Direction, Extmap, FingerprintLine, Group, Media, Origin, RidLine, RtpMap, Sdp, SectionKind, Setup,
     SimulcastRid, SsrcAttribute, SsrcGroup, TransportAttributes,
 };
-use crate::transceiver::{NegotiatedMedia, Transceiver};
+use crate::transceiver::{NegotiatedMedia, NegotiatedRed, Transceiver};
 
 /// Our end of the transport, as a description tells it.
 #[derive(Clone, Debug, PartialEq)]
@@ -178,7 +178,14 @@ fn section(
         ..Media::default()
     };
     for codec in &negotiated.codecs {
+        let red = negotiated.red.filter(|red| red.frames == codec.payload_type);
+        if let Some(red) = red.filter(|red| red.is_first) {
+            push_red(&mut media, red);
+        }
         push_codec(config, &mut media, codec);
+        if let Some(red) = red.filter(|red| !red.is_first) {
+            push_red(&mut media, red);
+        }
     }
     if let Some(payload_type) = negotiated.flexfec {
         let feedback = negotiated.codecs.first().map(|codec| codec.feedback).unwrap_or_default();
@@ -237,6 +244,14 @@ fn push_codec(config: &Config, media: &mut Media, negotiated: &NegotiatedCodec) 
     }
 }
 
+fn push_red(media: &mut Media, red: NegotiatedRed) {
+    let (payload_type, name) = (red.payload_type, RED.into());
+    media.formats.push(payload_type.to_string());
+    let (clock_rate, channels) = (Codec::Opus.clock_rate_hz(), Codec::Opus.channels());
+    media.rtpmaps.push(At::new(RtpMap { payload_type, name, clock_rate, channels }));
+    media.fmtps.push(At::new((payload_type, format!("{0}/{0}", red.frames))));
+}
+
 /// The repair window is what Chromium writes: ten seconds, in µs.
 fn push_flexfec(media: &mut Media, payload_type: u8, feedback: Feedback) {
     media.formats.push(payload_type.to_string());
@@ -284,16 +299,23 @@ struct OfferPlan<'a> {
     config: &'a Config,
     codecs: Vec<NegotiatedCodec>,
     flexfec: Option<u8>,
+    red: Option<u8>,
     extensions: ExtensionMap,
 }
 
 impl<'a> OfferPlan<'a> {
     fn new<'t>(config: &'a Config, transceivers: impl Iterator<Item = &'t Transceiver>) -> Self {
-        let mut plan =
-            Self { config, codecs: Vec::new(), flexfec: None, extensions: ExtensionMap::default() };
+        let mut plan = Self {
+            config,
+            codecs: Vec::new(),
+            flexfec: None,
+            red: None,
+            extensions: ExtensionMap::default(),
+        };
         for negotiated in transceivers.filter_map(|transceiver| transceiver.negotiated.as_ref()) {
             plan.codecs.extend(&negotiated.codecs);
             plan.flexfec = plan.flexfec.or(negotiated.flexfec);
+            plan.red = plan.red.or(negotiated.red.map(|red| red.payload_type));
             for kind in ExtensionKind::ALL {
                 if let Some(id) = negotiated.extensions.id(kind) {
                     // Where two sections differ the first one's id is offered for new ones.
@@ -321,6 +343,12 @@ impl<'a> OfferPlan<'a> {
             let payload_type = self.flexfec.unwrap_or_else(|| self.free_payload_type(preferred, None));
             self.flexfec = Some(payload_type);
             media.flexfec = Some(payload_type);
+        }
+        let opus = media.codecs.iter().find(|codec| codec.codec == Codec::Opus);
+        if let Some((preferred, opus)) = self.config.red.zip(opus) {
+            let payload_type = self.red.unwrap_or_else(|| self.free_payload_type(preferred, None));
+            self.red = Some(payload_type);
+            media.red = Some(NegotiatedRed { payload_type, frames: opus.payload_type, is_first: false });
         }
         for &extension in self.config.extensions.iter().filter(|&&extension| fits(extension, kind)) {
             if let Some(id) = self.extension(extension) {
@@ -355,7 +383,7 @@ impl<'a> OfferPlan<'a> {
     fn free_payload_type(&self, preferred: u8, also_taken: Option<u8>) -> u8 {
         let taken = |number: u8| {
             also_taken == Some(number)
-                || self.flexfec == Some(number)
+                || [self.flexfec, self.red].contains(&Some(number))
                 || self
                     .codecs
                     .iter()

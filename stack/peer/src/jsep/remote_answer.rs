@@ -7,7 +7,7 @@ use super::section;
 use super::transport::RemoteTransport;
 use crate::config::Config;
 use crate::sdp::{Media, Sdp, SdpError, SdpReason, SdpType};
-use crate::transceiver::NegotiatedMedia;
+use crate::transceiver::{NegotiatedMedia, NegotiatedRed};
 
 impl RemoteDescription {
     /// Judges an answer to `offer`. `previous` is the last description of the peer that was applied.
@@ -83,6 +83,8 @@ fn accepted(
     }
     theirs.flexfec = theirs.flexfec.filter(|_| theirs.flexfec == ours.flexfec);
     theirs.settle_feedback(config.prefers_ccfb);
+    let same = |red: &NegotiatedRed| ours.red.is_some_and(|own| own.payload_type == red.payload_type);
+    theirs.red = theirs.red.filter(same);
     theirs.extensions = answered_extensions(&ours.extensions, answered)?;
     theirs.reduced_size &= offered.rtcp_rsize;
     check_simulcast(offered, answered)?;

@@ -152,7 +152,12 @@ pub(super) fn check_shared_ids(sdp: &Sdp, sections: &[Option<NegotiatedMedia>]) 
 /// A payload type that is repair in one section and media in the other.
 fn repair_clash(a: &NegotiatedMedia, b: &NegotiatedMedia) -> Option<u8> {
     let clash = |a: &NegotiatedMedia, b: &NegotiatedMedia| {
-        a.flexfec.filter(|&number| b.flexfec != Some(number) && b.has_payload_type(number))
+        let other = |&number: &u8| {
+            let same = a.flexfec == Some(number) && b.flexfec == Some(number)
+                || a.red.zip(b.red).is_some_and(|(a, b)| [a.payload_type, b.payload_type] == [number; 2]);
+            !same && b.has_payload_type(number)
+        };
+        a.repair_payload_types().find(other)
     };
     clash(a, b).or_else(|| clash(b, a))
 }

@@ -9,8 +9,8 @@ use crate::codec::{
     Codec, CodecCapability, Feedback, H264Format, MediaKind, NegotiatedCodec, fmtp_parameters, from_rtpmap,
 };
 use crate::config::Config;
-use crate::sdp::{Media, Sdp, SdpError, SdpReason, SectionKind, SimulcastRid};
-use crate::transceiver::{MAX_SIGNALLED_SSRCS, NegotiatedMedia, SignalledSsrc};
+use crate::sdp::{Media, RtpMap, Sdp, SdpError, SdpReason, SectionKind, SimulcastRid};
+use crate::transceiver::{MAX_SIGNALLED_SSRCS, NegotiatedMedia, NegotiatedRed, SignalledSsrc};
 
 /// The protocols of RFC 9429 §5.1.2: all of them mean DTLS-SRTP here; the fingerprint decides, not the name.
 const RTP_PROTOCOLS: [&str; 8] = [
@@ -26,7 +26,9 @@ const RTP_PROTOCOLS: [&str; 8] = [
 
 /// FlexFEC's name in `a=rtpmap`.
 pub(super) const FLEXFEC: &str = "flexfec-03";
-/// Its clock: that of the pictures.
+/// RED's.
+pub(super) const RED: &str = "red";
+/// FlexFEC's clock: that of the pictures.
 pub(super) const FLEXFEC_CLOCK_RATE_HZ: u32 = 90_000;
 
 /// Sound or pictures over RTP, if the section is such.
@@ -57,8 +59,10 @@ pub(crate) fn negotiate(
     let (mut receive_rids, send_rids) = simulcast;
     receive_rids.truncate(config.max_rids);
     let max_bitrate = media.bandwidth_tias.or(media.bandwidth_as.map(|kbps| kbps.saturating_mul(1000)));
+    let red = config.red.and_then(|_| red(&codecs, media));
     Ok(Some(NegotiatedMedia {
         codecs,
+        red,
         flexfec: config.flexfec.and_then(|_| flexfec(kind, media)),
         extensions: extensions(config, sdp.extmap_allow_mixed || media.extmap_allow_mixed, kind, media),
         receive_rids,
@@ -165,6 +169,22 @@ fn flexfec(kind: MediaKind, media: &Media) -> Option<u8> {
     let listed = media.formats.iter().any(|format| format.parse() == Ok(map.payload_type));
     let usable = kind == MediaKind::Video && listed && !(64..=95).contains(&map.payload_type);
     usable.then_some(map.payload_type)
+}
+
+/// RED around Opus, if the section lists it: all blocks of it are of the one payload type.
+fn red(codecs: &[NegotiatedCodec], media: &Media) -> Option<NegotiatedRed> {
+    let frames = codecs.iter().find(|codec| codec.codec == Codec::Opus)?.payload_type;
+    let place = |number: u8| media.formats.iter().position(|format| format.parse() == Ok(number));
+    let is_ours = |map: &&RtpMap| {
+        let is_red = map.name.eq_ignore_ascii_case(RED) && map.clock_rate == Codec::Opus.clock_rate_hz();
+        let blocks = fmtp(media, map.payload_type);
+        is_red
+            && map.channels == Codec::Opus.channels()
+            && !(64..=95).contains(&map.payload_type)
+            && blocks.split('/').all(|block| block.trim().parse() == Ok(frames))
+    };
+    let payload_type = media.rtpmaps.iter().map(|map| &map.value).find(is_ours)?.payload_type;
+    Some(NegotiatedRed { payload_type, frames, is_first: place(payload_type)? < place(frames)? })
 }
 
 fn extensions(config: &Config, allow_mixed: bool, kind: MediaKind, media: &Media) -> ExtensionMap {

@@ -31,6 +31,9 @@ pub(crate) struct Inbound {
     /// When its sender said goodbye; it is kept a while for stragglers.
     pub(crate) ended: Option<Instant>,
     rtt: Option<Duration>,
+    /// Numbers that were recovered lately: their packets may come all the same.
+    recovered: [ExtSeqNo; 16],
+    next_recovered: usize,
     unwrapper: SeqUnwrapper,
 }
 
@@ -78,6 +81,8 @@ impl Inbound {
             last_arrival: now,
             ended: None,
             rtt: None,
+            recovered: [ExtSeqNo(0); 16],
+            next_recovered: 0,
             unwrapper: SeqUnwrapper::default(),
         }
     }
@@ -96,9 +101,17 @@ impl Inbound {
         }
         if let Arrival::Duplicate | Arrival::TooOld = self.nack.on_packet(now, seq) {
             self.stats.packets_discarded += 1;
+            // It was late, not lost.
+            if let Some(number) = self.recovered.iter_mut().find(|number| **number == seq) {
+                *number = ExtSeqNo(0);
+                self.reports.on_packet(now, seq, timestamp, way == Way::Retransmitted);
+            }
             return None;
         }
-        if way != Way::Recovered {
+        if way == Way::Recovered {
+            self.recovered[self.next_recovered] = seq;
+            self.next_recovered = (self.next_recovered + 1) % self.recovered.len();
+        } else {
             self.reports.on_packet(now, seq, timestamp, way == Way::Retransmitted);
         }
         self.last_arrival = now;

@@ -33,6 +33,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use rand_core::Rng as _;
 use tombolo_interceptors::ccfb;
+use tombolo_interceptors::fec::RedSender;
 use tombolo_interceptors::feedback::Composer;
 use tombolo_interceptors::registry::Registry;
 use tombolo_interceptors::report::{Interval, IntervalConfig, Members};
@@ -58,6 +59,9 @@ use route::{MAX_STREAMS, Router};
 
 /// How long the binding of a stream stays after its goodbye, for packets that were under way.
 const STRAGGLERS: Duration = Duration::from_secs(2);
+
+/// How often a frame of sound is sent again at most.
+const MAX_RED: usize = 4;
 
 /// The media of one connection.
 pub(crate) struct Media {
@@ -194,6 +198,20 @@ impl Media {
                 _ => {}
             }
             self.configure_protection(transceiver, encoding);
+            self.configure_redundancy(transceiver, encoding);
+        }
+    }
+
+    fn configure_redundancy(&mut self, transceiver: &Transceiver, encoding: &Encoding) {
+        let red = transceiver.negotiated.as_ref().and_then(|media| media.red);
+        let stream = self.outbound.iter_mut().find(|stream| stream.ssrc == encoding.ssrc);
+        if let Some(stream) = stream {
+            stream.red = red.map(|red| {
+                let mut sender =
+                    stream.red.take().unwrap_or_else(|| Box::new(RedSender::new(red.frames, MAX_RED)));
+                sender.on_loss(0.0);
+                sender
+            });
         }
     }
 
@@ -350,9 +368,12 @@ impl Media {
             counters: tombolo_interceptors::stats::Inbound {
                 packets_lost: stream.reports.cumulative_lost(),
                 jitter: stream.reports.jitter(),
-                fec_packets_received: stream.recovery.as_ref().map_or(0, |recovery| recovery.packets),
-                fec_bytes_received: stream.recovery.as_ref().map_or(0, |recovery| recovery.bytes),
-                fec_packets_discarded: stream.recovery.as_ref().map_or(0, |recovery| recovery.discarded()),
+                fec_packets_received: stream.stats.fec_packets_received
+                    + stream.recovery.as_ref().map_or(0, |recovery| recovery.packets),
+                fec_bytes_received: stream.stats.fec_bytes_received
+                    + stream.recovery.as_ref().map_or(0, |recovery| recovery.bytes),
+                fec_packets_discarded: stream.stats.fec_packets_discarded
+                    + stream.recovery.as_ref().map_or(0, |recovery| recovery.discarded()),
                 ..stream.stats
             },
             remote: stream.remote,

@@ -1,8 +1,9 @@
 //! One sent stream: what is kept of it for retransmission, what is reported about it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tombolo_interceptors::fec::RedSender;
 use tombolo_interceptors::keyframe::Handler;
 use tombolo_interceptors::nack::{Cache, CacheConfig, Responder, ResponderConfig};
 use tombolo_interceptors::report::{RoundTrip, SenderReports};
@@ -14,6 +15,9 @@ use tombolo_rtp::{Rid, RtpHeader};
 use super::fec::Protection;
 use crate::codec::{Codec, MediaKind};
 use crate::transceiver::{Encoding, TransceiverId};
+
+/// The round trip before one was measured.
+const DEFAULT_RTT: Duration = Duration::from_millis(100);
 
 /// A packet to send.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,6 +89,8 @@ pub(crate) struct Outbound {
     pub(crate) rtx: rtx::Sender,
     pub(crate) reports: SenderReports,
     pub(super) protection: Option<Box<Protection>>,
+    /// What sends sound again, where RED was negotiated.
+    pub(super) red: Option<Box<RedSender>>,
     pub(crate) responder: Responder,
     /// Made with the first packet: a peer that only negotiates costs no memory.
     pub(crate) cache: Option<Cache<Kept>>,
@@ -124,6 +130,7 @@ impl Outbound {
             rtx: rtx::Sender::new(encoding.rtx_ssrc, rtx_seq),
             reports: SenderReports::new(encoding.ssrc, clock_rate),
             protection: None,
+            red: None,
             responder: Responder::new(ResponderConfig::default()),
             cache: None,
             keeps_sealed: false,
@@ -141,6 +148,17 @@ impl Outbound {
 }
 
 impl Outbound {
+    /// Tells the loss that the peer sees, 0 to 1, to what sends more against it.
+    pub(crate) fn on_loss(&mut self, loss: f32) {
+        if let Some(red) = &mut self.red {
+            red.on_loss(loss);
+        }
+        if let Some(protection) = &mut self.protection {
+            protection.protector.on_loss(loss);
+            protection.protector.set_rtt(self.round_trip.smoothed().unwrap_or(DEFAULT_RTT));
+        }
+    }
+
     /// The SSRCs that it sends with.
     pub(crate) fn ssrcs(&self) -> impl Iterator<Item = Ssrc> + use<> {
         let fec = self.protection.as_ref().map(|protection| protection.ssrc());

@@ -9,6 +9,7 @@ use tombolo_interceptors::registry::{PacketMut, Registry, Stretch};
 use tombolo_interceptors::rtx::{self, Primary};
 use tombolo_net::{Ecn, ExtSeqNo, Ssrc};
 use tombolo_rtp::codec::is_keyframe;
+use tombolo_rtp::codec::red::RedPayload;
 use tombolo_rtp::ext::{AudioLevel, ExtensionKind};
 use tombolo_rtp::{RtpHeader, RtpPacket};
 
@@ -20,7 +21,7 @@ use super::route::{Binding, Labels, Role};
 use super::{DropReason, MAX_STREAMS, Media};
 use crate::codec::NegotiatedCodec;
 use crate::event::{Event, ReceivedPacket};
-use crate::transceiver::{NegotiatedMedia, Transceiver};
+use crate::transceiver::{NegotiatedMedia, NegotiatedRed, Transceiver};
 
 /// The size of the blocks that payloads are kept in.
 const ARENA_BYTES: usize = 32 << 10;
@@ -155,6 +156,9 @@ impl Media {
                 events,
             );
         }
+        if let Some(red) = media.red.filter(|red| red.payload_type == payload_type) {
+            return self.receive_red(now, &packet, red, binding, media, size, events);
+        }
         if media.flexfec == Some(payload_type) {
             return self.receive_repair(now, packet.payload(), binding, media);
         }
@@ -172,6 +176,48 @@ impl Media {
         let (header, payload) = rtx::unwrap(&packet, primary).ok_or(DropReason::UnknownRepair)?;
         let way = Way::Retransmitted;
         self.deliver(now, &packet, header, payload, way, binding, codec, media, size, events)
+    }
+
+    /// Takes a packet of RED apart: what is missing of the frames before, then its own.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of one packet, each borrowed from another place"
+    )]
+    fn receive_red(
+        &mut self,
+        now: Instant,
+        packet: &RtpPacket<'_>,
+        red: NegotiatedRed,
+        binding: Binding,
+        media: &NegotiatedMedia,
+        size: usize,
+        events: &mut VecDeque<Event>,
+    ) -> Result<(), DropReason> {
+        let blocks = RedPayload::parse(packet.payload()).map_err(|_| DropReason::Malformed)?;
+        let codec = media.codecs.iter().find(|codec| codec.payload_type == red.frames);
+        let (codec, primary) = codec.zip(Some(blocks.primary())).ok_or(DropReason::UnknownPayloadType)?;
+        if primary.payload_type != red.frames {
+            return Err(DropReason::UnknownPayloadType);
+        }
+        let header = RtpHeader { payload_type: red.frames, ..packet.header() };
+        let stream = self.stream(now, header.ssrc, binding, codec)?;
+        let number = self.inbound[stream].peek(header.seq);
+        for (seq, timestamp, frame) in blocks.packets(number, header.timestamp, red.frames) {
+            let stream = &mut self.inbound[stream];
+            stream.stats.fec_packets_received += 1;
+            stream.stats.fec_bytes_received += frame.len() as u64;
+            if !stream.nack.awaits(seq) {
+                stream.stats.fec_packets_discarded += 1;
+                continue;
+            }
+            let header = RtpHeader { marker: false, seq: seq.wire(), timestamp, ..header };
+            let way = Way::Recovered;
+            let taken = self.deliver(now, packet, header, frame, way, binding, codec, media, size, events);
+            if let Err(reason) = taken {
+                self.drops.add(reason);
+            }
+        }
+        self.deliver(now, packet, header, primary.data, Way::First, binding, codec, media, size, events)
     }
 
     #[expect(
@@ -231,7 +277,7 @@ impl Media {
             arrival: now,
             retransmitted,
             recovered: way == Way::Recovered,
-            audio_level: audio_level(media, packet),
+            audio_level: audio_level(media, packet).filter(|_| way != Way::Recovered),
         }));
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! RTCP in: reports, feedback, goodbyes. Only messages about streams of this connection have an effect.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tombolo_net::{SeqNo, Ssrc};
 use tombolo_rtp::rtcp::{
@@ -15,8 +15,6 @@ use crate::transceiver::Transceiver;
 
 /// The most packets that one datagram of NACKs can ask for again.
 const MAX_RESENDS: usize = 256;
-/// The round trip before one was measured.
-const DEFAULT_RTT: Duration = Duration::from_millis(100);
 
 impl Media {
     /// Takes one opened RTCP datagram. What it asks to be sent again is queued at once.
@@ -86,6 +84,14 @@ impl Media {
                 history.on_feedback(feedback, |_| {});
             }
         }
+        // Reports on sound come seldom: every five seconds from Chromium.
+        let loss = self.history.loss_fraction() as f32;
+        for stream in &mut self.outbound {
+            let told = f32::from(stream.stats.remote_fraction_lost) / 256.0;
+            if let Some(red) = &mut stream.red {
+                red.on_loss(loss.max(told));
+            }
+        }
     }
 
     fn on_sender_report(&mut self, now: Instant, report: &SenderReport<'_>, events: &mut VecDeque<Event>) {
@@ -115,12 +121,9 @@ impl Media {
             let sample = stream.round_trip.on_report(wall, &block);
             stream.stats.on_report(&block, stream.clock_rate, sample);
             stream.known_to_peer = true;
-            if let Some(protection) = &mut stream.protection {
-                // A peer's reports may count what retransmissions brought; its transport-wide feedback does not.
-                let told = f64::from(block.fraction_lost) / 256.0;
-                protection.protector.on_loss(told.max(self.history.loss_fraction()) as f32);
-                protection.protector.set_rtt(stream.round_trip.smoothed().unwrap_or(DEFAULT_RTT));
-            }
+            // A peer's reports may count what retransmissions brought; its transport-wide feedback does not.
+            let told = f64::from(block.fraction_lost) / 256.0;
+            stream.on_loss(told.max(self.history.loss_fraction()) as f32);
             rtt = rtt.or(stream.round_trip.smoothed().filter(|_| sample.is_some()));
         }
         if let Some(rtt) = rtt {

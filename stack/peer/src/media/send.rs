@@ -22,6 +22,8 @@ use crate::transceiver::{NegotiatedMedia, Transceiver};
 
 /// The largest payload of one packet in bytes.
 const MAX_PAYLOAD: usize = 1400;
+/// The largest payload of sound with earlier sound before it, in bytes.
+const MAX_RED_PAYLOAD: usize = 1100;
 /// A media clock this far from the wall clock it was tied to has become another one. Media that is kept for joiners is
 /// younger.
 const MAX_CLOCK_OFFSET_US: u64 = 10_000_000;
@@ -125,10 +127,23 @@ impl Media {
             ),
             sent: wall,
         };
+        let red = stream.red.as_mut().zip(media.red).filter(|(sender, red)| {
+            red.frames == header.payload_type && sender.distance() > 0 && (1..MAX_RED_PAYLOAD).contains(&len)
+        });
         let sealed_len = egress.push(srtp, Kind::Rtp, |out| {
             let start = out.len();
-            write_header(out, &header, &media.extensions, &elements, Some(&packet));
-            out.extend_from_slice(&payload);
+            match red {
+                Some((sender, red)) => {
+                    let header = RtpHeader { payload_type: red.payload_type, ..header };
+                    write_header(out, &header, &media.extensions, &elements, Some(&packet));
+                    // Cannot fail: the frame is neither empty nor too long.
+                    let _ = sender.write(header.timestamp, &payload, MAX_RED_PAYLOAD, out);
+                }
+                None => {
+                    write_header(out, &header, &media.extensions, &elements, Some(&packet));
+                    out.extend_from_slice(&payload);
+                }
+            }
             intercept::outgoing(interceptors, now, out, start);
             if let Some(protection) = &mut stream.protection {
                 protection.note(&out[start..]);

@@ -22,6 +22,8 @@ mod media;
 #[cfg(test)]
 mod peer;
 #[cfg(test)]
+mod red;
+#[cfg(test)]
 mod renegotiation;
 #[cfg(test)]
 mod restart;

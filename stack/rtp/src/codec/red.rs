@@ -179,6 +179,29 @@ impl RedPacketizer {
         max_payload_bytes: usize,
         out: &mut Vec<Bytes>,
     ) -> Result<(), PacketizeError> {
+        let mut payload = BytesMut::with_capacity(max_payload_bytes.min(self.len_with(frame)));
+        self.write(timestamp, frame, max_payload_bytes, &mut payload)?;
+        out.push(payload.freeze());
+        Ok(())
+    }
+
+    /// The most that a payload with this frame takes.
+    fn len_with(&self, frame: &[u8]) -> usize {
+        let earlier: usize = self.earlier.iter().map(|(_, data)| HEADER_LEN + data.len()).sum();
+        earlier + 1 + frame.len()
+    }
+
+    /// As [`RedPacketizer::packetize`], behind what `out` has.
+    ///
+    /// # Errors
+    /// The same; nothing is appended then.
+    pub fn write(
+        &mut self,
+        timestamp: RtpTime,
+        frame: &[u8],
+        max_payload_bytes: usize,
+        out: &mut impl BufMut,
+    ) -> Result<(), PacketizeError> {
         let mut room = max_payload_bytes.checked_sub(1 + frame.len()).ok_or(PacketizeError::TooLarge)?;
         let mut blocks =
             [RedBlock { payload_type: self.payload_type, timestamp_offset: 0, data: &[] }; MAX_DISTANCE];
@@ -191,10 +214,8 @@ impl RedPacketizer {
             first -= 1;
             blocks[first] = RedBlock { timestamp_offset: offset as u32, data, ..blocks[first] };
         }
-        let mut payload = BytesMut::with_capacity(max_payload_bytes - room);
         let primary = RedBlock { payload_type: self.payload_type, timestamp_offset: 0, data: frame };
-        write(&blocks[first..], primary, &mut payload)?;
-        out.push(payload.freeze());
+        write(&blocks[first..], primary, out)?;
         self.remember(timestamp, frame);
         Ok(())
     }
