@@ -38,6 +38,10 @@ const DTLS_BACKDATE: Duration = Duration::from_secs(24 * 3600);
 /// How long the DTLS certificate is valid: longer than a gateway runs.
 const DTLS_VALIDITY: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
+/// The payload types of repair in offers, which are Chromium's: FlexFEC for pictures, RED for sound.
+const FLEXFEC_PAYLOAD_TYPE: u8 = 49;
+const RED_PAYLOAD_TYPE: u8 = 63;
+
 /// A running gateway.
 #[derive(Debug)]
 pub struct Server {
@@ -220,6 +224,8 @@ fn legs_config(config: &Config, address: SocketAddr) -> Result<LegsConfig, Start
     let peer = tombolo::Config::builder(certificate)
         .ice_lite(true)
         .allow_loopback(true)
+        .flexfec(Some(FLEXFEC_PAYLOAD_TYPE))
+        .red(Some(RED_PAYLOAD_TYPE))
         .build()
         .map_err(|error| StartError::System { what: "WebRTC", source: io::Error::other(error) })?;
     let peer = Arc::new(peer);

@@ -13,13 +13,14 @@ use crate::tally::Tally;
 const FOLDER: &str = "interop-tests/browser";
 
 /// The suites, each with the arguments that shorten it within `cargo xtask test`.
-const SUITES: [(&str, &[&str]); 11] = [
+const SUITES: [(&str, &[&str]); 12] = [
     ("page", &[]),
     ("dtls", &[]),
     ("matrix", &[]),
     ("joins", &[]),
     ("outage", &[]),
     ("ramp", &[]),
+    ("fec", &[]),
     ("idle", &[]),
     ("sync", &[]),
     ("moq-clients", &[]),

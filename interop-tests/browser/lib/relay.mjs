@@ -1,4 +1,4 @@
-// A slow road between a browser and the gateway: UDP and TCP on one port, with a rate that can change, a delay, and outages.
+// A slow road between a browser and the gateway: UDP and TCP on one port, with a rate that can change, a delay, losses, and outages.
 import { createSocket } from "node:dgram";
 import { connect, createServer } from "node:net";
 
@@ -13,6 +13,9 @@ class Road {
   #waiting = [];
   #timer = null;
   #queuedBytes = 0;
+  /** The share of datagrams that is lost. */
+  loss = 0;
+  #random = 1;
   blocked = false;
   lost = 0;
   /** Bytes of datagrams that came through, with their headers. */
@@ -36,7 +39,7 @@ class Road {
 
   /** Delivers after the road's time; `reliable` data is never lost, only later. */
   send(bytes, deliver, reliable) {
-    if (!reliable && (this.blocked || this.#queuedBytes + bytes > QUEUE_BYTES)) {
+    if (!reliable && (this.blocked || this.#queuedBytes + bytes > QUEUE_BYTES || this.#draw() < this.loss)) {
       this.lost += 1;
       return;
     }
@@ -45,6 +48,12 @@ class Road {
     this.#freeAtMs = Math.max(now, this.#freeAtMs) + (bytes * 8) / this.#bitsPerMs;
     this.#waiting.push({ dueMs: this.#freeAtMs + this.#delayMs, bytes, deliver, reliable });
     this.#schedule();
+  }
+
+  /** From 0 to 1, the same in each run (Park and Miller). */
+  #draw() {
+    this.#random = (this.#random * 48_271) % 0x7fff_ffff;
+    return this.#random / 0x7fff_ffff;
   }
 
   unblock() {
@@ -132,6 +141,10 @@ export async function openRelay(port, { rateBps = null, delayMs = 0, host = "127
     /** When the first datagram came through after the last outage, on the wall clock, upwards and downwards. */
     firstAfterOutage: () => ({ up: up.firstAfterMs, down: down.firstAfterMs }),
     lost: () => up.lost + down.lost,
+    /** Loses this share of the datagrams to the browser. */
+    loseDown: (share) => {
+      down.loss = share;
+    },
     /** Changes the rate of both directions. */
     setRate: (rateBps) => [up, down].forEach((road) => road.setRate(rateBps)),
     /** How the way up is used: bytes that came through and datagrams that were lost so far, and how long what waits now takes. */
