@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tombolo_crypto::CryptoProvider;
-use tombolo_interceptors::bwe::{BandwidthEstimator, EstimatorConfig, PacketResult, SentPacket};
+use tombolo_interceptors::bwe::{BandwidthEstimator, EstimatorConfig, PacedSender, PacketResult, SentPacket};
+use tombolo_interceptors::ccfb;
 use tombolo_interceptors::gcc::Gcc;
 use tombolo_interceptors::nack::{Cache, CacheConfig};
 use tombolo_interceptors::pacer::{Class, Outgoing, Pacer, PacerConfig};
@@ -13,14 +14,17 @@ use tombolo_interceptors::registry::{Interceptor, PacketMut, Place, Registry, St
 use tombolo_interceptors::scream::Scream;
 use tombolo_interceptors::transform::sframe::{Opener, Sealer, Suite};
 use tombolo_interceptors::twcc::{Recorder, RecorderConfig};
-use tombolo_net::{Bitrate, Ecn, ExtSeqNo, SeqNo, Ssrc};
+use tombolo_net::{Bitrate, Ecn, ExtSeqNo, NtpTime, SeqNo, Ssrc};
+use tombolo_rtp::rtcp::{Compound, Packet};
 
 use super::{Scenario, Work, browser_packet};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::new("twcc-record", twcc_record),
+    Scenario::new("ccfb-record", ccfb_record),
     Scenario::new("nack-cache", nack_cache),
     Scenario::new("pacer-packet", pacer_packet),
+    Scenario::new("paced-sender-packet", paced_sender_packet),
     Scenario::new("gcc-packet", gcc_packet),
     Scenario::new("scream-packet", scream_packet),
     Scenario::new("registry-packet", registry_packet),
@@ -41,6 +45,24 @@ fn twcc_record() -> Work {
         if recorder.poll_timeout().is_some_and(|due| due <= now) {
             out.clear();
             while recorder.write_feedback(now, Ssrc(1), Ssrc(2), &mut out) {}
+            black_box(&out);
+        }
+    })
+}
+
+/// The same by source and sequence number (RFC 8888).
+fn ccfb_record() -> Work {
+    let mut recorder = ccfb::Recorder::new(ccfb::RecorderConfig::default());
+    let mut now = Instant::now();
+    let mut seq = SeqNo(0);
+    let mut out = Vec::with_capacity(2048);
+    Box::new(move || {
+        now += Duration::from_millis(2);
+        seq = seq.next();
+        recorder.on_packet(now, Ssrc(3), seq, Ecn::Ect1);
+        if recorder.poll_timeout().is_some_and(|due| due <= now) {
+            out.clear();
+            while recorder.write_feedback(now, NtpTime(0), Ssrc(1), &mut out) {}
             black_box(&out);
         }
     })
@@ -73,6 +95,30 @@ fn pacer_packet() -> Work {
         let packet = Outgoing { stream: Ssrc(number % 4), class, size_bytes: 1200, packet: number };
         black_box(pacer.enqueue(now, packet)).expect("room in the queue");
         black_box(pacer.poll(now)).expect("a packet");
+    })
+}
+
+/// Takes a packet through pacer and numbering to the recorder of the other side, and reads the feedback when there is some: about
+/// one packet in 12.
+fn paced_sender_packet() -> Work {
+    let estimator = Gcc::new(EstimatorConfig::default().initial(Bitrate::from_kbps(3000)));
+    let mut sender = PacedSender::new(estimator, PacerConfig::default(), SeqNo(0));
+    let mut recorder = Recorder::new(RecorderConfig::default());
+    let mut now = Instant::now();
+    let mut feedback = Vec::with_capacity(2048);
+    Box::new(move || {
+        now += Duration::from_millis(4);
+        let packet = Outgoing { stream: Ssrc(1), class: Class::Video, size_bytes: 1200, packet: () };
+        black_box(sender.enqueue(now, packet)).expect("room in the queue");
+        while let Some(sent) = sender.poll(now) {
+            recorder.on_packet(now + Duration::from_millis(20), sent.seq);
+        }
+        feedback.clear();
+        if recorder.write_feedback(now, Ssrc(2), Ssrc(1), &mut feedback)
+            && let Some(Ok(Packet::TransportFeedback(feedback))) = Compound::new(&feedback).next()
+        {
+            black_box(sender.on_feedback(now, &feedback, |_| {}));
+        }
     })
 }
 
