@@ -279,11 +279,7 @@ impl Connection {
     /// # Errors
     /// [`UseError`] when the connection is not up, the data does not fit one datagram, or 256 KiB wait to be polled.
     pub fn write(&mut self, _now: Instant, data: &[u8]) -> Result<(), UseError> {
-        self.check_is_up()?;
-        let max = self.max_write_len();
-        if data.len() > max {
-            return Err(UseError::TooLong { max });
-        }
+        self.check_may_write(data)?;
         if !self.outgoing.has_room(data.len() + self.records.max_overhead()) {
             return Err(UseError::QueueFull);
         }
@@ -292,11 +288,39 @@ impl Connection {
         let epoch = records.write_epoch();
         self.outgoing.push(|out| written = records.write(epoch, ContentType::APPLICATION_DATA, &[data], out));
         written.ok_or(UseError::Closed)?;
+        self.renew_keys();
+        Ok(())
+    }
+
+    /// Sends application data past the queue: the datagram is appended to `out`, to be sent at once. It overtakes what waits
+    /// to be polled, and saves a copy.
+    ///
+    /// # Errors
+    /// [`UseError`] when the connection is not up, has no path, or the data does not fit one datagram.
+    pub fn write_to(&mut self, _now: Instant, data: &[u8], out: &mut Vec<u8>) -> Result<Transmit, UseError> {
+        self.check_may_write(data)?;
+        let path = self.path.ok_or(UseError::NotConnected)?;
+        let start = out.len();
+        let epoch = self.records.write_epoch();
+        let written = self.records.write(epoch, ContentType::APPLICATION_DATA, &[data], out);
+        written.ok_or(UseError::Closed)?;
+        self.stats.datagrams_sent += 1;
+        self.renew_keys();
+        Ok(Transmit::datagram(path, out.len() - start))
+    }
+
+    fn check_may_write(&self, data: &[u8]) -> Result<(), UseError> {
+        self.check_is_up()?;
+        let max = self.max_write_len();
+        if data.len() > max { Err(UseError::TooLong { max }) } else { Ok(()) }
+    }
+
+    /// Asks for other keys when these have sealed as much as they should.
+    fn renew_keys(&mut self) {
         let is_1_3 = self.version == Some(ProtocolVersion::Dtls13);
         if is_1_3 && self.records.written() >= self.config.key_update_after {
             self.want_key_update(false);
         }
-        Ok(())
     }
 
     /// Ends the association with close_notify.

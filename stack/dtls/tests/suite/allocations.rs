@@ -28,6 +28,17 @@ fn a_record_is_sent_without_allocation_and_received_with_one(version: ProtocolVe
     round(10);
     let counted = allocation_counter::measure(|| round(1000));
     assert_eq!(counted.count_total, 1000, "the event's own bytes");
+    // Past the queue nothing is allocated either, and what is sent is the same.
+    let mut straight = || {
+        datagram.clear();
+        let transmit = direct.client.connection.write_to(now, &data, &mut datagram).expect("write");
+        assert_eq!((transmit.len, transmit.path), (datagram.len(), path(Role::Client)));
+        direct.server.connection.handle_datagram(now, path(Role::Server), &mut datagram);
+        let received = direct.server.connection.poll_event();
+        assert!(matches!(received, Some(Event::ApplicationData(received)) if received[..] == data));
+    };
+    let counted = allocation_counter::measure(|| (0..1000).for_each(|_| straight()));
+    assert_eq!(counted.count_total, 1000, "the event's own bytes");
 }
 
 /// What an association keeps once it is up and has said something: well below 16 KiB a side, with connection ids too.
