@@ -10,6 +10,7 @@ const SUITES = {
   outage: async (...args) => (await import("./suites/outage.mjs")).outage(...args),
   ramp: async (...args) => (await import("./suites/ramp.mjs")).ramp(...args),
   fec: async (...args) => (await import("./suites/fec.mjs")).fec(...args),
+  restart: async (...args) => (await import("./suites/restart.mjs")).restart(...args),
   idle: async (...args) => (await import("./suites/idle.mjs")).idle(...args),
   footprint: async (...args) => (await import("./suites/footprint.mjs")).footprint(...args),
   sync: async (...args) => (await import("./suites/sync.mjs")).sync(...args),

@@ -13,7 +13,7 @@ use crate::tally::Tally;
 const FOLDER: &str = "interop-tests/browser";
 
 /// The suites, each with the arguments that shorten it within `cargo xtask test`.
-const SUITES: [(&str, &[&str]); 12] = [
+const SUITES: [(&str, &[&str]); 13] = [
     ("page", &[]),
     ("dtls", &[]),
     ("matrix", &[]),
@@ -21,6 +21,7 @@ const SUITES: [(&str, &[&str]); 12] = [
     ("outage", &[]),
     ("ramp", &[]),
     ("fec", &[]),
+    ("restart", &[]),
     ("idle", &[]),
     ("sync", &[]),
     ("moq-clients", &[]),

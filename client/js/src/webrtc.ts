@@ -275,8 +275,18 @@ export class WebRtcSession extends Session {
   #peerState(peer: RTCPeerConnection): void {
     if (peer !== this.#peer) return;
     if (peer.connectionState === "connected") this.#watchdog(null);
-    if (peer.connectionState === "disconnected") this.#watchdog(DISCONNECTED_MS);
+    if (peer.connectionState === "disconnected") {
+      this.#watchdog(DISCONNECTED_MS);
+      this.#findAnotherPath(peer);
+    }
     if (peer.connectionState === "failed") this.#mediaLost();
+  }
+
+  /** Another network may be there: what is played and sent goes on over whichever path is found first. */
+  #findAnotherPath(peer: RTCPeerConnection): void {
+    peer.restartIce();
+    this.#offerWanted = true;
+    void this.#renegotiate();
   }
 
   /** Starts (or with `null` stops) the timer after which the media path counts as lost. */

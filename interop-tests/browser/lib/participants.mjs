@@ -3,8 +3,10 @@ import { wait } from "./browsers.mjs";
 import { publishWhip } from "./encoder.mjs";
 import { reroute } from "./relay.mjs";
 
-/** Opens the page of a channel; with `relay`, everything that the page sends and gets goes through that. */
-/** `anyCertificate` stands for a person who goes on after the browser's warning (Chromium); `prepare` is given the page before it loads. */
+/**
+ * Opens the page of a channel; with `relay`, everything that the page sends and gets goes through that. `anyCertificate` stands for a
+ * person who goes on after the browser's warning (Chromium). `prepare` is given the page before it loads.
+ */
 export async function openPage(browsers, browser, gateway, channel, { width, height, relay, anyCertificate, prepare } = {}) {
   const { page, close } = await browsers.page(browser, { width, height });
   if (relay) await reroute(page, gateway.port, relay.port);
