@@ -56,7 +56,7 @@ async function cell(browsers, from, viewer, side) {
   } finally {
     await page?.close();
     await source?.close();
-    await gateway.stop();
+    await gateway.close();
   }
 }
 
@@ -90,4 +90,6 @@ function lookElsewhere() {
   Object.defineProperty(peer, "connectionState", { value: "disconnected", configurable: true });
   peer.onconnectionstatechange();
   delete peer.connectionState;
+  // The state that counts never left.
+  peer.onconnectionstatechange();
 }
