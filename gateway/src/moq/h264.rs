@@ -2,6 +2,7 @@
 //! length-prefixed NAL units with an `avcC` record to an Annex-B byte stream (ISO/IEC 14496-15 §5.3).
 
 use bytes::{BufMut, Bytes, BytesMut};
+use tombolo_rtp::codec::annex_b::nal_units;
 
 /// The type of a sequence parameter set (H.264 table 7-1).
 const NAL_SPS: u8 = 7;
@@ -20,22 +21,6 @@ pub(super) fn codec_string(annex_b: &[u8]) -> Option<String> {
         }
         _ => None,
     })
-}
-
-/// The NAL units of an Annex-B byte stream, without start codes.
-fn nal_units(annex_b: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = start_of_nal(annex_b).map(|at| &annex_b[at..]);
-    std::iter::from_fn(move || {
-        let unit = rest?;
-        let next = unit.windows(3).position(|window| window == [0, 0, 1]);
-        let end = next.map_or(unit.len(), |at| at - usize::from(at > 0 && unit[at - 1] == 0));
-        rest = next.map(|at| &unit[at + 3..]);
-        Some(&unit[..end])
-    })
-}
-
-fn start_of_nal(annex_b: &[u8]) -> Option<usize> {
-    annex_b.windows(3).position(|window| window == [0, 0, 1]).map(|at| at + 3)
 }
 
 /// What an `avcC` record says: how long the length prefixes are, and the parameter sets.
