@@ -81,16 +81,7 @@ fn names(runner: &Path, folder: &Path, wanted: &str) -> Result<Vec<String>, Stri
 
 fn execute(runner: &Path, wanted: &str) -> Result<String, String> {
     let mut command = Command::new(runner);
-    command.args([
-        "-pipe",
-        "-allow-unimplemented",
-        "-loose-errors",
-        "-test.timeout",
-        "30m",
-        "-test",
-        wanted,
-        "-shim-config",
-    ]);
+    command.args(["-pipe", "-allow-unimplemented", "-test.timeout", "30m", "-test", wanted, "-shim-config"]);
     command.arg(root().join(CONFIG)).arg("-shim-path").arg(shim()).stderr(Stdio::inherit());
     // Failures are counted from what it prints.
     let output = command.output().map_err(|error| format!("the runner: {error}"))?;
