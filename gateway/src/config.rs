@@ -87,6 +87,11 @@ pub struct Options {
     /// [default: 10000]
     #[arg(long, env = "TOMBOLO_REQUEST_TIMEOUT_MS", value_name = "MS")]
     pub request_timeout_ms: Option<u64>,
+    /// Repair what WebRTC viewers lose ahead of being asked: pictures by FlexFEC and sound by RED, for those that take it and as far
+    /// as they report losses. For long roads that lose much; Chromium may show pictures later where it has agreed to it.
+    /// [default: false]
+    #[arg(long, env = "TOMBOLO_REPAIR", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub repair: Option<bool>,
     /// How long sessions get to end at a stop, in milliseconds. [default: 2000]
     #[arg(long, env = "TOMBOLO_STOP_TIMEOUT_MS", value_name = "MS")]
     pub stop_timeout_ms: Option<u64>,
@@ -130,6 +135,8 @@ pub struct Config {
     pub max_connections: usize,
     /// How long a client may take for the head of an HTTP request, and as long again for the rest.
     pub request_timeout: Duration,
+    /// Whether FlexFEC and RED are agreed on with WebRTC clients.
+    pub repair: bool,
     /// How long sessions get to end at a stop.
     pub stop_timeout: Duration,
     /// How the log is written.
@@ -201,6 +208,7 @@ impl Options {
             max_message_bytes: self.max_message_bytes.or(other.max_message_bytes),
             max_connections: self.max_connections.or(other.max_connections),
             request_timeout_ms: self.request_timeout_ms.or(other.request_timeout_ms),
+            repair: self.repair.or(other.repair),
             stop_timeout_ms: self.stop_timeout_ms.or(other.stop_timeout_ms),
             log_format: self.log_format.or(other.log_format),
             log: self.log.or(other.log),
@@ -247,6 +255,7 @@ impl Config {
             max_message_bytes: limit("max-message-bytes", options.max_message_bytes, 256 * 1024)?,
             max_connections: limit("max-connections", options.max_connections, 4096)?,
             request_timeout: Duration::from_millis(options.request_timeout_ms.unwrap_or(10_000)),
+            repair: options.repair.unwrap_or(false),
             stop_timeout: Duration::from_millis(options.stop_timeout_ms.unwrap_or(2000)),
             log_format: options.log_format.unwrap_or_default(),
             log: options.log.unwrap_or_else(|| "info".to_owned()),
@@ -272,6 +281,19 @@ mod tests {
         assert_eq!(config.max_channels, 5);
         assert_eq!(config.listen.port(), 9000);
         assert_eq!(config.max_participants, 200);
+    }
+
+    #[test]
+    fn repair_is_off_until_it_is_asked_for() {
+        let repair = |arguments: &[&str]| {
+            let Some(Command::Serve(args)) = Cli::parse_from(arguments).command else { panic!("serve") };
+            args.resolve().unwrap().repair
+        };
+        assert!(!repair(&["tombolo", "serve"]));
+        assert!(repair(&["tombolo", "serve", "--repair"]));
+        assert!(!repair(&["tombolo", "serve", "--repair", "false"]));
+        let file: Options = toml::from_str("repair = true").unwrap();
+        assert!(Config::from_options(file).unwrap().repair);
     }
 
     #[test]

@@ -224,8 +224,8 @@ fn legs_config(config: &Config, address: SocketAddr) -> Result<LegsConfig, Start
     let peer = tombolo::Config::builder(certificate)
         .ice_lite(true)
         .allow_loopback(true)
-        .flexfec(Some(FLEXFEC_PAYLOAD_TYPE))
-        .red(Some(RED_PAYLOAD_TYPE))
+        .flexfec(config.repair.then_some(FLEXFEC_PAYLOAD_TYPE))
+        .red(config.repair.then_some(RED_PAYLOAD_TYPE))
         .build()
         .map_err(|error| StartError::System { what: "WebRTC", source: io::Error::other(error) })?;
     let peer = Arc::new(peer);

@@ -26,7 +26,7 @@ export async function fec(browsers, { viewers = VIEWERS } = {}) {
 
 async function cell(browsers, viewer) {
   const base = { viewer, lossPercent: LOSS * 100 };
-  const gateway = await startGateway();
+  const gateway = await startGateway({ args: ["--repair"] });
   const relay = await openRelay(gateway.port, { delayMs: DELAY_MS });
   let source;
   let page;
